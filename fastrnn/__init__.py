@@ -1,0 +1,3 @@
+"""FastRNN: fast recurrent networks for scientific Python, compiled by Numba."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,10 @@
+"""The compiled floor: `@njit` kernels on the CPU, callable from a user's own `@njit` code.
+
+Kernels take positional arguments, optional buffers last, and check nothing: the functions of the
+same names in `fastrnn` do. A buffer that is passed comes back as the same object; None means that
+the kernel allocates it.
+"""
+
+from fastrnn.kernels.elman import elman_backward, elman_forward, elman_step
+
+__all__ = ["elman_backward", "elman_forward", "elman_step"]

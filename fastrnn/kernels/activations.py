@@ -1,0 +1,53 @@
+"""Activation functions f and their slopes f', applied to one row (MATH.md sections 1 and 8)."""
+
+import math
+
+from fastrnn.jit import kernel
+
+__all__ = ["activate", "activation_code", "multiply_slope"]
+
+
+@kernel
+def activation_code(activation):
+    """Return the number by which the kernels' inner loops know an activation's name."""
+    if activation == "tanh":
+        return 1
+    if activation == "relu":
+        return 2
+    if activation == "sigmoid":
+        return 3
+    if activation == "identity":
+        return 0
+    raise ValueError("activation: expected 'tanh', 'relu', 'sigmoid' or 'identity'")
+
+
+@kernel
+def activate(code, row):
+    """Replace the pre-activations a in `row` by h = f(a); relu(NaN) is NaN."""
+    one = row.dtype.type(1)
+    zero = row.dtype.type(0)
+    if code == 1:
+        for i in range(row.size):
+            row[i] = math.tanh(row[i])
+    elif code == 2:
+        for i in range(row.size):
+            row[i] = zero if row[i] < zero else row[i]
+    elif code == 3:
+        for i in range(row.size):
+            row[i] = one / (one + math.exp(-row[i]))
+
+
+@kernel
+def multiply_slope(code, h, row):
+    """Multiply the gradient in h that `row` holds by f'(a), computed from h = f(a)."""
+    one = row.dtype.type(1)
+    zero = row.dtype.type(0)
+    if code == 1:
+        for i in range(row.size):
+            row[i] *= one - h[i] * h[i]
+    elif code == 2:
+        for i in range(row.size):
+            row[i] = zero if h[i] <= zero else row[i]
+    elif code == 3:
+        for i in range(row.size):
+            row[i] *= h[i] * (one - h[i])

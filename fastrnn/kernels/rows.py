@@ -1,0 +1,49 @@
+"""Lists of the rows of a minibatch that are alive (MATH.md section 4).
+
+An array (T, B, n) is seen by the kernels as T*B rows of n numbers; step t of sequence b is row
+t*B + b. Steps past a sequence's end are on no list, so nothing ever reads them.
+"""
+
+import numpy as np
+
+from fastrnn.jit import kernel
+
+__all__ = ["full_lengths", "shifted_rows", "step_rows"]
+
+
+@kernel
+def full_lengths(lengths, T, B):
+    """Return `lengths`, or T for each of the B sequences where it is None."""
+    if lengths is None:
+        full = np.full(B, T, np.int64)
+    else:
+        full = lengths
+    return full
+
+
+@kernel
+def step_rows(lengths, B, t, first, last, rows):
+    """List in `rows` the sequences first <= b < last alive at step t; return how many."""
+    n = 0
+    for b in range(first, last):
+        if t < lengths[b]:
+            rows[n] = t * B + b
+            n += 1
+    return n
+
+
+@kernel
+def shifted_rows(lengths, T, first, last, shift):
+    """Return the rows of all steps shift <= t < T alive in sequences first <= b < last.
+
+    With shift 1: each listed row has a predecessor in time, which is that row minus B.
+    """
+    B = lengths.size
+    n = 0
+    for b in range(first, last):
+        n += max(0, min(T, lengths[b]) - shift)
+    rows = np.empty(n, np.int64)
+    n = 0
+    for t in range(shift, T):
+        n += step_rows(lengths, B, t, first, last, rows[n:])
+    return rows

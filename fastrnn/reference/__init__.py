@@ -1,0 +1,10 @@
+"""The executable MATH.md: NumPy with plain loops over time, for any float or complex dtype.
+
+Names and signatures are those of `fastrnn.kernels`. Slow on purpose: nothing here is blocked,
+reordered or shared, so each line can be read beside its equation. Complex arrays pass through, so
+that a complex step gives derivatives to machine precision.
+"""
+
+from fastrnn.reference.elman import elman_backward, elman_forward, elman_step
+
+__all__ = ["elman_backward", "elman_forward", "elman_step"]

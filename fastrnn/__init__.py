@@ -1,3 +1,30 @@
-"""FastRNN: fast recurrent networks for scientific Python, compiled by Numba."""
+"""FastRNN: fast recurrent networks for scientific Python, compiled by Numba.
+
+Arrays are time-major: x (T, B, p), h (T, B, m), o (T, B, q). Importing the package compiles
+nothing; a kernel is compiled at its first call and then kept on disk.
+"""
+
+from fastrnn.elman import Elman, elman_backward, elman_forward
+from fastrnn.layer import Gradients
+from fastrnn.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from fastrnn.model import SequenceModel, load
+from fastrnn.results import ElmanGrads, ElmanState, Loss
+from fastrnn.threads import thread_count
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Elman",
+    "ElmanGrads",
+    "ElmanState",
+    "Gradients",
+    "Loss",
+    "SequenceModel",
+    "elman_backward",
+    "elman_forward",
+    "load",
+    "sigmoid_cross_entropy",
+    "softmax_cross_entropy",
+    "squared_error",
+    "thread_count",
+]

@@ -6,5 +6,24 @@ the kernel allocates it.
 """
 
 from fastrnn.kernels.elman import elman_backward, elman_forward, elman_step
+from fastrnn.kernels.linear import linear_backward, linear_forward
+from fastrnn.kernels.losses import (
+    sigmoid,
+    sigmoid_cross_entropy,
+    softmax,
+    softmax_cross_entropy,
+    squared_error,
+)
 
-__all__ = ["elman_backward", "elman_forward", "elman_step"]
+__all__ = [
+    "elman_backward",
+    "elman_forward",
+    "elman_step",
+    "linear_backward",
+    "linear_forward",
+    "sigmoid",
+    "sigmoid_cross_entropy",
+    "softmax",
+    "softmax_cross_entropy",
+    "squared_error",
+]

@@ -4,7 +4,8 @@ import numpy as np
 
 from fastrnn.jit import kernel
 from fastrnn.kernels.activations import activate, activation_code, multiply_slope
-from fastrnn.kernels.gemm import CHUNK, add_product, add_transposed_product
+from fastrnn.kernels.gemm import add_product, add_row_sums, add_transposed_product
+from fastrnn.kernels.inputs import add_input, add_input_products, empty_input_gradient
 from fastrnn.kernels.rows import full_lengths, shifted_rows, step_rows
 from fastrnn.results import ElmanGrads, ElmanState
 
@@ -57,7 +58,8 @@ def forward_rows(x, weights, b, h0, lengths, code, h, h_last, first, last):
                 h[t, row] = b
             else:
                 h[t, row] = 0
-    add_input(x, weights[:p], shifted_rows(lengths, T, first, last, 0), flat)
+    rows = shifted_rows(lengths, T, first, last, 0)
+    add_input(x, rows, weights[:p], flat, rows)
     alive = np.empty(last - first, np.int64)
     before = np.empty(last - first, np.int64)
     for t in range(T):
@@ -75,19 +77,6 @@ def forward_rows(x, weights, b, h0, lengths, code, h, h_last, first, last):
             h_last[row] = h[lengths[row] - 1, row]
         else:
             h_last[row] = h0[row]
-
-
-@kernel
-def add_input(x, U_transposed, rows, a):
-    """Add U x to the listed rows of a (T*B, m); a token's U x is a column of U."""
-    if x.ndim == 3:
-        add_product(x.reshape((x.shape[0] * x.shape[1], x.shape[2])), rows, U_transposed, a, rows)
-    else:
-        tokens = x.reshape(x.size)
-        for i in range(rows.size):
-            column = U_transposed[tokens[rows[i]]]
-            for j in range(column.size):
-                a[rows[i], j] += column[j]
 
 
 @kernel
@@ -115,14 +104,6 @@ def elman_backward(
     backward_rows(dh, h, U, W, d_final, valid, code, d_input, d_first, da, 0, B)
     backward_weights(da, x, h, states_before, valid, d_U, d_W, d_b, 0, m)
     return ElmanGrads(d_input, d_U, d_W, d_b, d_first)
-
-
-@kernel
-def empty_input_gradient(x, U):
-    """Return a buffer for dx, or None where x holds token ids."""
-    if x.ndim == 3:
-        return np.empty(x.shape, U.dtype)
-    return None
 
 
 @kernel
@@ -174,34 +155,6 @@ def backward_weights(da, x, h, h0, lengths, dU, dW, db, first, last):
     add_transposed_product(flat, later, h.reshape((T * B, m)), later - B, dW, first, last)
     add_input_products(flat, rows, x, rows, dU, first, last)
     add_row_sums(flat, rows, db, first, last)
-
-
-@kernel
-def add_input_products(da, da_rows, x, x_rows, dU, first, last):
-    """Set rows first <= i < last of dU to the sum of da x^T; a token adds to one column."""
-    dU[first:last] = 0
-    if x.ndim == 3:
-        flat = x.reshape((x.shape[0] * x.shape[1], x.shape[2]))
-        add_transposed_product(da, da_rows, flat, x_rows, dU, first, last)
-    else:
-        tokens = x.reshape(x.size)
-        for k in range(da_rows.size):
-            token = tokens[x_rows[k]]
-            for i in range(first, last):
-                dU[i, token] += da[da_rows[k], i]
-
-
-@kernel
-def add_row_sums(da, rows, db, first, last):
-    """Set elements first <= i < last of db to the sum of the listed rows of da."""
-    db[first:last] = 0
-    partial = np.zeros(last - first, db.dtype)
-    for k in range(rows.size):
-        for i in range(first, last):
-            partial[i - first] += da[rows[k], i]
-        if k % CHUNK == CHUNK - 1 or k == rows.size - 1:
-            db[first:last] += partial
-            partial[:] = 0
 
 
 @kernel

@@ -13,7 +13,7 @@ import numpy as np
 from fastrnn.jit import kernel
 from fastrnn.simd import fma
 
-__all__ = ["CHUNK", "add_product", "add_transposed_product"]
+__all__ = ["CHUNK", "add_product", "add_row_sums", "add_transposed_product"]
 
 # Rows of one partial sum: a single running sum over very many rows loses float32 digits.
 CHUNK = 256
@@ -130,3 +130,16 @@ def _add_outer(a, a_rows, i0, i1, i2, i3, b, b_rows, partial, start, stop):
             partial[2, j] = fma(a20, b[kb, j], partial[2, j])
             partial[3, j] = fma(a30, b[kb, j], partial[3, j])
         k += 1
+
+
+@kernel
+def add_row_sums(da, rows, db, first, last):
+    """Set elements first <= i < last of db to the sum of the listed rows of da."""
+    db[first:last] = 0
+    partial = np.zeros(last - first, db.dtype)
+    for k in range(rows.size):
+        for i in range(first, last):
+            partial[i - first] += da[rows[k], i]
+        if k % CHUNK == CHUNK - 1 or k == rows.size - 1:
+            db[first:last] += partial
+            partial[:] = 0

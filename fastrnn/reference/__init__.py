@@ -6,5 +6,24 @@ that a complex step gives derivatives to machine precision.
 """
 
 from fastrnn.reference.elman import elman_backward, elman_forward, elman_step
+from fastrnn.reference.linear import linear_backward, linear_forward
+from fastrnn.reference.losses import (
+    sigmoid,
+    sigmoid_cross_entropy,
+    softmax,
+    softmax_cross_entropy,
+    squared_error,
+)
 
-__all__ = ["elman_backward", "elman_forward", "elman_step"]
+__all__ = [
+    "elman_backward",
+    "elman_forward",
+    "elman_step",
+    "linear_backward",
+    "linear_forward",
+    "sigmoid",
+    "sigmoid_cross_entropy",
+    "softmax",
+    "softmax_cross_entropy",
+    "squared_error",
+]

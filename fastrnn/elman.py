@@ -1,0 +1,423 @@
+"""Hidden-to-hidden (Elman) network: functions and layer (MATH.md section 1)."""
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
+from fastrnn.kernels.activations import activation_code
+from fastrnn.kernels.elman import (
+    backward_rows,
+    backward_weights,
+    forward_rows,
+    transpose_weights,
+)
+from fastrnn.kernels.inputs import empty_input_gradient
+from fastrnn.layer import Gradients
+from fastrnn.results import ElmanGrads, ElmanState
+from fastrnn.streams import ElmanStream
+from fastrnn.threads import share
+
+__all__ = ["ACTIVATIONS", "Elman", "ElmanTrace", "elman_backward", "elman_forward"]
+
+ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+
+
+def elman_forward(
+    x: ArrayLike,
+    U: ArrayLike,
+    W: ArrayLike,
+    b: ArrayLike,
+    h0: ArrayLike | None = None,
+    *,
+    lengths: ArrayLike | None = None,
+    activation: str = "tanh",
+    threads: int | None = None,
+) -> ElmanState:
+    """Compute the hidden states h(t) = f(b + W h(t-1) + U x(t)) (MATH.md section 1).
+
+    Parameters
+    ----------
+    x : array_like, shape (T, B, p), or integers (T, B)
+        Input sequences, time first; float32 or float64. Integers are token ids in [0, p): U x
+        is then a column of U.
+    U : array_like, shape (m, p)
+        Input-to-hidden weights.
+    W : array_like, shape (m, m)
+        Hidden-to-hidden weights.
+    b : array_like, shape (m,)
+        Bias.
+    h0 : array_like, shape (B, m), optional
+        Initial states; zero by default.
+    lengths : array_like of int, shape (B,), optional
+        Valid steps of each sequence, in any order, 0 included. Steps from lengths[b] on are
+        padding: never read, and zero in the result. Default: T for all.
+    activation : {"tanh", "relu", "sigmoid", "identity"}
+        The function f.
+    threads : int, optional
+        Threads to use; see `fastrnn.thread_count`. The result's bits do not depend on it.
+
+    Returns
+    -------
+    ElmanState
+        h (T, B, m) and h_last (B, m), the state after each sequence's last valid step.
+
+    Raises
+    ------
+    TypeError
+        If dtypes are mixed or not float32 or float64, or an argument is of a wrong kind.
+    ValueError
+        If shapes disagree, a size is 0, or a length or token id is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrnn
+    >>> x, U, W, b = np.ones((3, 1, 2)), np.full((1, 2), 0.5), np.zeros((1, 1)), np.zeros(1)
+    >>> fastrnn.elman_forward(x, U, W, b).h[:, 0, 0].round(4)
+    array([0.7616, 0.7616, 0.7616])
+    """
+    args = Arguments()
+    x = args.inputs("x", x)
+    U = args.floats("U", U, "m p")
+    W = args.floats("W", W, "m m")
+    b = args.floats("b", b, "m")
+    h0 = args.optional("h0", h0, "B m")
+    lengths = _check_lengths(args, x, U, lengths)
+    code = activation_code(choice("activation", activation, ACTIVATIONS))
+
+    T, B = x.shape[:2]
+    m, p = U.shape
+    weights = np.empty((p + m, m), U.dtype)
+    transpose_weights(U, W, weights)
+    h, h_last = np.empty((T, B, m), U.dtype), np.empty((B, m), U.dtype)
+    work = T * B * m * (m + (p if x.ndim == 3 else 1))
+    share(forward_rows, (x, weights, b, h0, lengths, code, h, h_last), B, threads, work)
+    return ElmanState(h, h_last)
+
+
+def elman_backward(
+    dh: ArrayLike,
+    x: ArrayLike,
+    h: ArrayLike,
+    U: ArrayLike,
+    W: ArrayLike,
+    h0: ArrayLike | None = None,
+    *,
+    dh_last: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    activation: str = "tanh",
+    threads: int | None = None,
+) -> ElmanGrads:
+    """Back-propagate through time (MATH.md section 1): d_h = dh + W^T d_a(t+1), d_a = f' d_h.
+
+    Parameters
+    ----------
+    dh : array_like, shape (T, B, m)
+        Gradient of the loss in h. Its padding is never read.
+    x, h, U, W, h0, lengths, activation, threads
+        As given to, and returned by, `elman_forward`.
+    dh_last : array_like, shape (B, m), optional
+        Gradient of the loss in h_last, added to dh at each sequence's last valid step.
+
+    Returns
+    -------
+    ElmanGrads
+        dx (T, B, p), or None where x holds token ids; dU (m, p), dW (m, m), db (m,), dh0 (B, m).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `elman_forward`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrnn
+    >>> x, U, W, b = np.ones((3, 1, 2)), np.full((1, 2), 0.5), np.zeros((1, 1)), np.zeros(1)
+    >>> h = fastrnn.elman_forward(x, U, W, b).h
+    >>> fastrnn.elman_backward(np.ones_like(h), x, h, U, W).db.round(4)
+    array([1.2599])
+    """
+    args = Arguments()
+    dh = args.floats("dh", dh, "T B m")
+    x = args.inputs("x", x)
+    h = args.floats("h", h, "T B m")
+    U = args.floats("U", U, "m p")
+    W = args.floats("W", W, "m m")
+    h0 = args.optional("h0", h0, "B m")
+    dh_last = args.optional("dh_last", dh_last, "B m")
+    lengths = _check_lengths(args, x, U, lengths)
+    code = activation_code(choice("activation", activation, ACTIVATIONS))
+
+    T, B, m = h.shape
+    dtype = U.dtype
+    dx = empty_input_gradient(x, U)
+    dU, dW, db = np.empty_like(U), np.empty_like(W), np.empty(m, dtype)
+    dh0, da = np.empty((B, m), dtype), np.empty((T, B, m), dtype)
+    work = T * B * m * (m + (U.shape[1] if x.ndim == 3 else 1))
+    share(backward_rows, (dh, h, U, W, dh_last, lengths, code, dx, dh0, da), B, threads, work)
+    share(backward_weights, (da, x, h, h0, lengths, dU, dW, db), m, threads, work)
+    return ElmanGrads(dx, dU, dW, db, dh0)
+
+
+def _check_lengths(
+    args: Arguments, x: NDArray[Any], U: NDArray[Any], lengths: ArrayLike | None
+) -> NDArray[np.int64]:
+    checked = args.lengths(lengths)
+    if x.ndim == 2:
+        args.in_range("x", x, U.shape[1], checked)
+    return checked
+
+
+class ElmanTrace(NamedTuple):
+    """What `Elman.forward` returns, and `Elman.backward` needs."""
+
+    h: NDArray[Any]
+    """Hidden states (T, B, m)."""
+    h_last: NDArray[Any]
+    """State after each sequence's last valid step (B, m)."""
+    x: Any
+    """The input, as it was given."""
+    h0: Any
+    """The initial states, as they were given."""
+    lengths: Any
+    """The lengths (B,), as they were given."""
+
+
+class Elman:
+    """A hidden-to-hidden recurrent layer that owns its parameters (MATH.md section 1).
+
+    Parameters
+    ----------
+    input_size : int
+        p, the number of input features, or of different token ids.
+    hidden_size : int
+        m, the number of hidden units.
+    activation : {"tanh", "relu", "sigmoid", "identity"}
+        The function f.
+    dtype : dtype
+        float32 or float64, of the parameters and all inputs.
+    rng : int, numpy.random.Generator, optional
+        Source of the initial values: U uniform in +-sqrt(6 / (p + m)) (Glorot), W a random
+        orthogonal matrix, b zero.
+
+    Attributes
+    ----------
+    U, W, b : ndarray, shapes (m, p), (m, m), (m,)
+        The parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is no integer >= 1, or activation, dtype or rng is not as said above.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrnn
+    >>> layer = fastrnn.Elman(3, 8, rng=0)
+    >>> layer.forward(np.zeros((5, 2, 3), np.float32)).h.shape
+    (5, 2, 8)
+    """
+
+    kind = "elman"
+    right_context = 0
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        activation: str = "tanh",
+        dtype: DTypeLike = np.float32,
+        rng: int | np.random.Generator | None = None,
+    ) -> None:
+        p, m = count("input_size", input_size), count("hidden_size", hidden_size)
+        self.activation = choice("activation", activation, ACTIVATIONS)
+        dtype = float_dtype("dtype", dtype)
+        rng = generator("rng", rng)
+        bound = np.sqrt(6 / (p + m))
+        self.U: NDArray[Any] = rng.uniform(-bound, bound, (m, p)).astype(dtype)
+        orthogonal, triangular = np.linalg.qr(rng.standard_normal((m, m)))
+        # The signs make the draw uniform over all orthogonal matrices.
+        signs = np.where(np.diag(triangular) < 0, -1.0, 1.0)
+        self.W: NDArray[Any] = np.ascontiguousarray(orthogonal * signs, dtype)
+        self.b: NDArray[Any] = np.zeros(m, dtype)
+
+    @classmethod
+    def from_torch(
+        cls, state_dict: dict[str, Any], layer: int = 0, *, activation: str = "tanh"
+    ) -> Self:
+        """Return the layer whose weights a `torch.nn.RNN` holds, with b = bias_ih + bias_hh.
+
+        Parameters
+        ----------
+        state_dict : dict
+            What `torch.nn.RNN(...).state_dict()` returns; plain arrays do as well.
+        layer : int
+            Which layer of the stack to take.
+        activation : {"tanh", "relu", "sigmoid", "identity"}
+            The RNN's `nonlinearity`, which a state dict does not hold.
+
+        Returns
+        -------
+        Elman
+            With copies of the weights, in their dtype.
+
+        Raises
+        ------
+        ValueError
+            If the weights are missing or those of another network (GRU, LSTM).
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> weights = {"weight_ih_l0": np.ones((4, 2)), "weight_hh_l0": np.eye(4)}
+        >>> fastrnn.Elman.from_torch(weights)
+        Elman(input_size=2, hidden_size=4, activation='tanh', dtype='float64')
+        """
+        suffix = f"_l{count('layer', layer, at_least=0)}"
+        for key in ("weight_ih" + suffix, "weight_hh" + suffix):
+            if key not in state_dict:
+                raise ValueError(
+                    f"state_dict: expected the key {key!r}, got {sorted(state_dict)}"
+                )
+        if f"weight_ih{suffix}_reverse" in state_dict:
+            raise ValueError("state_dict: expected one direction, got a bidirectional network")
+        args = Arguments()
+        W = args.floats("weight_hh" + suffix, state_dict["weight_hh" + suffix], "rows m")
+        if W.shape[0] != W.shape[1]:
+            raise ValueError(
+                f"state_dict: expected weight_hh{suffix} of shape (m, m), got {W.shape} "
+                "(a GRU has three times, an LSTM four times as many rows)"
+            )
+        U = args.floats("weight_ih" + suffix, state_dict["weight_ih" + suffix], "m p")
+        biases = [
+            args.floats(key, state_dict[key], "m")
+            for key in ("bias_ih" + suffix, "bias_hh" + suffix)
+            if key in state_dict
+        ]
+        network = cls(U.shape[1], W.shape[0], activation=activation, dtype=U.dtype, rng=0)
+        network.U[...], network.W[...] = U, W
+        network.b[...] = sum(biases) if biases else 0
+        return network
+
+    @property
+    def input_size(self) -> int:
+        """P, the number of input features or of different token ids."""
+        return int(self.U.shape[1])
+
+    @property
+    def hidden_size(self) -> int:
+        """M, the number of hidden units."""
+        return int(self.U.shape[0])
+
+    @property
+    def output_size(self) -> int:
+        """M, the size of an output frame."""
+        return self.hidden_size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The floats' type."""
+        return self.U.dtype
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        return f"Elman({settings})"
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Return the parameters by name; writing into them changes the layer."""
+        return {"U": self.U, "W": self.W, "b": self.b}
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments in a form that JSON can hold."""
+        return {
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "activation": self.activation,
+            "dtype": self.dtype.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return a layer made by the constructor's arguments."""
+        return cls(**config, rng=0)
+
+    def frames(self) -> tuple[int, int]:
+        """Return (0, 1): output frame i stands at input step i."""
+        return 0, 1
+
+    def forward(
+        self,
+        x: ArrayLike,
+        h0: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        threads: int | None = None,
+    ) -> ElmanTrace:
+        """Compute the hidden states; arguments and errors as in `elman_forward`.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> trace = fastrnn.Elman(3, 8, rng=0).forward(np.array([[0, 1], [2, 0]]))
+        >>> trace.h_last.shape
+        (2, 8)
+        """
+        state = elman_forward(
+            x, self.U, self.W, self.b, h0,
+            lengths=lengths, activation=self.activation, threads=threads,
+        )  # fmt: skip
+        return ElmanTrace(state.h, state.h_last, x, h0, lengths)
+
+    def backward(
+        self,
+        dh: ArrayLike,
+        state: ElmanTrace,
+        *,
+        dh_last: ArrayLike | None = None,
+        threads: int | None = None,
+    ) -> Gradients:
+        """Return the gradients in U, W, b (by name), in the input (`dx`) and in h0 (`dh0`).
+
+        Parameters
+        ----------
+        dh : array_like, shape (T, B, m)
+            Gradient of the loss in h.
+        state : ElmanTrace
+            What `forward` returned; the parameters must not have changed since.
+        dh_last : array_like, shape (B, m), optional
+            Gradient of the loss in h_last.
+        threads : int, optional
+            See `elman_forward`.
+
+        Returns
+        -------
+        Gradients
+            A dict with the names of `parameters`, and the attributes `dx` and `dh0`.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> layer = fastrnn.Elman(3, 8, rng=0)
+        >>> trace = layer.forward(np.ones((5, 2, 3), np.float32))
+        >>> sorted(layer.backward(np.ones_like(trace.h), trace))
+        ['U', 'W', 'b']
+        """
+        grads = elman_backward(
+            dh, state.x, state.h, self.U, self.W, state.h0,
+            dh_last=dh_last, lengths=state.lengths, activation=self.activation, threads=threads,
+        )  # fmt: skip
+        return Gradients({"U": grads.dU, "W": grads.dW, "b": grads.db}, grads.dx, grads.dh0)
+
+    def stream(self, batch_size: int = 1) -> ElmanStream:
+        """Return a stream of `batch_size` parallel sequences, at their start.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> stream = fastrnn.Elman(3, 8, rng=0).stream()
+        >>> stream.step(np.zeros((1, 3), np.float32)).shape
+        (1, 8)
+        """
+        return ElmanStream(self.U, self.W, self.b, self.activation, batch_size)

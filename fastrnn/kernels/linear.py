@@ -1,0 +1,74 @@
+"""Output layer o(t) = c + V h(t) on the CPU (MATH.md section 1)."""
+
+import numpy as np
+
+from fastrnn.jit import kernel
+from fastrnn.kernels.gemm import add_product, add_row_sums, add_transposed_product
+from fastrnn.kernels.rows import full_lengths, shifted_rows
+from fastrnn.results import LinearGrads
+
+__all__ = ["linear_backward", "linear_forward"]
+
+
+@kernel
+def linear_forward(h, V, c, lengths=None, o=None, work=None):
+    """Compute the outputs o(t) = c + V h(t) (MATH.md section 1).
+
+    Arguments are not checked. h (T, B, m) C-contiguous, V (q, m), c (q,), lengths (B,). Buffers,
+    overwritten: o (T, B, q), work (m, q) for the transposed weights. Returns o, zero in padding.
+    """
+    T, B = h.shape[0], h.shape[1]
+    outputs = np.empty((T, B, V.shape[0]), V.dtype) if o is None else o
+    weights = np.empty((V.shape[1], V.shape[0]), V.dtype) if work is None else work
+    weights[:] = V.T
+    linear_forward_rows(h, weights, c, full_lengths(lengths, T, B), outputs, 0, B)
+    return outputs
+
+
+@kernel
+def linear_forward_rows(h, weights, c, lengths, o, first, last):
+    """Do the work of `linear_forward` for the sequences first <= row < last."""
+    T, B, q = o.shape
+    flat = o.reshape((T * B, q))
+    o[:, first:last] = 0
+    rows = shifted_rows(lengths, T, first, last, 0)
+    for i in range(rows.size):
+        flat[rows[i]] = c
+    add_product(h.reshape((T * B, h.shape[2])), rows, weights, flat, rows)
+
+
+@kernel
+def linear_backward(do, h, V, lengths=None, dh=None, dV=None, dc=None):
+    """Compute dh(t) = V^T do(t), dV = sum do(t) h(t)^T and dc = sum do(t) (MATH.md section 1).
+
+    Arguments are not checked. do (T, B, q) and h (T, B, m) C-contiguous, V (q, m), lengths (B,).
+    Buffers, overwritten: dh (T, B, m), dV (q, m), dc (q,). Returns LinearGrads(dh, dV, dc).
+    """
+    T, B, m = h.shape
+    d_h = np.empty(h.shape, V.dtype) if dh is None else dh
+    d_V = np.empty(V.shape, V.dtype) if dV is None else dV
+    d_c = np.empty(V.shape[0], V.dtype) if dc is None else dc
+    valid = full_lengths(lengths, T, B)
+    linear_backward_rows(do, V, valid, d_h, 0, B)
+    linear_backward_weights(do, h, valid, d_V, d_c, 0, V.shape[0])
+    return LinearGrads(d_h, d_V, d_c)
+
+
+@kernel
+def linear_backward_rows(do, V, lengths, dh, first, last):
+    """Compute dh of the sequences first <= row < last."""
+    T, B, m = dh.shape
+    dh[:, first:last] = 0
+    rows = shifted_rows(lengths, T, first, last, 0)
+    add_product(do.reshape((T * B, do.shape[2])), rows, V, dh.reshape((T * B, m)), rows)
+
+
+@kernel
+def linear_backward_weights(do, h, lengths, dV, dc, first, last):
+    """Compute rows first <= i < last of dV and dc."""
+    T, B, q = do.shape
+    flat = do.reshape((T * B, q))
+    rows = shifted_rows(lengths, T, 0, B, 0)
+    dV[first:last] = 0
+    add_transposed_product(flat, rows, h.reshape((T * B, h.shape[2])), rows, dV, first, last)
+    add_row_sums(flat, rows, dc, first, last)

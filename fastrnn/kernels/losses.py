@@ -1,0 +1,153 @@
+"""Losses and their gradients in the output, masked by lengths and weights (MATH.md section 8)."""
+
+import math
+
+import numpy as np
+
+from fastrnn.jit import kernel
+from fastrnn.kernels.rows import full_lengths
+from fastrnn.results import Loss
+
+__all__ = ["sigmoid", "sigmoid_cross_entropy", "softmax", "softmax_cross_entropy", "squared_error"]
+
+
+@kernel
+def softmax_cross_entropy(o, targets, lengths=None, weights=None, do=None):
+    """Compute sum w (logsumexp(o) - o[target]) and do = w (softmax(o) - onehot) (section 8).
+
+    Arguments are not checked. o (T, B, q), targets (T, B) class numbers, lengths (B,), weights
+    (T, B). Buffer, overwritten: do (T, B, q). A step of weight 0 is not looked at. Returns
+    Loss(value, do), the value a float64.
+    """
+    grad = np.empty(o.shape, o.dtype) if do is None else do
+    valid = full_lengths(lengths, o.shape[0], o.shape[1])
+    value = 0.0
+    for t in range(o.shape[0]):
+        for b in range(o.shape[1]):
+            w = _weight(weights, valid, t, b)
+            row = grad[t, b]
+            if w == 0:
+                row[:] = 0
+                continue
+            target = targets[t, b]
+            value += w * (_softmax_row(o[t, b], row) - o[t, b, target])
+            row[target] -= o.dtype.type(1)
+            row *= o.dtype.type(w)
+    return Loss(value, grad)
+
+
+@kernel
+def _weight(weights, lengths, t, b):
+    """Return the weight of a step: 0 in padding, 1 where there are no weights."""
+    if t >= lengths[b]:
+        return 0.0
+    if weights is None:
+        return 1.0
+    return np.float64(weights[t, b])
+
+
+@kernel
+def _softmax_row(o, out):
+    """Store softmax(o) in `out` and return logsumexp(o): exp never overflows."""
+    highest = o[0]
+    for i in range(1, o.size):
+        highest = max(highest, o[i])
+    total = 0.0
+    for i in range(o.size):
+        out[i] = math.exp(o[i] - highest)
+        total += out[i]
+    scale = o.dtype.type(1 / total)
+    for i in range(o.size):
+        out[i] *= scale
+    return highest + math.log(total)
+
+
+@kernel
+def softmax(o, lengths=None, out=None):
+    """Compute yhat(t) = softmax(o(t)) (MATH.md section 1).
+
+    Arguments are not checked. o (T, B, q), lengths (B,). Buffer, overwritten: out (T, B, q), which
+    may be o itself. Returns yhat, zero in padding.
+    """
+    yhat = np.empty(o.shape, o.dtype) if out is None else out
+    valid = full_lengths(lengths, o.shape[0], o.shape[1])
+    for t in range(o.shape[0]):
+        for b in range(o.shape[1]):
+            if t < valid[b]:
+                _softmax_row(o[t, b], yhat[t, b])
+            else:
+                yhat[t, b] = 0
+    return yhat
+
+
+@kernel
+def sigmoid_cross_entropy(o, targets, lengths=None, weights=None, do=None):
+    """Compute sum w (softplus(o) - y o) and do = w (sigmoid(o) - y) (section 8).
+
+    Arguments are not checked. o and targets (T, B, q), lengths (B,), weights (T, B). Buffer,
+    overwritten: do (T, B, q). A step of weight 0 is not looked at. Returns Loss(value, do), the
+    value a float64.
+    """
+    grad = np.empty(o.shape, o.dtype) if do is None else do
+    valid = full_lengths(lengths, o.shape[0], o.shape[1])
+    value = 0.0
+    for t in range(o.shape[0]):
+        for b in range(o.shape[1]):
+            w = _weight(weights, valid, t, b)
+            if w == 0:
+                grad[t, b] = 0
+                continue
+            for i in range(o.shape[2]):
+                x, y = o[t, b, i], targets[t, b, i]
+                # softplus(x) = max(x, 0) + log1p(exp(-|x|))
+                value += w * (max(x, o.dtype.type(0)) - x * y + math.log1p(math.exp(-abs(x))))
+                grad[t, b, i] = o.dtype.type(w) * (_sigmoid_scalar(x) - y)
+    return Loss(value, grad)
+
+
+@kernel
+def _sigmoid_scalar(x):
+    """Return 1 / (1 + exp(-x)) in x's precision; exp never overflows."""
+    e = math.exp(-abs(x))
+    one = type(x)(1)
+    return (one if x >= 0 else e) / (one + e)
+
+
+@kernel
+def sigmoid(o, lengths=None, out=None):
+    """Compute yhat(t) = sigmoid(o(t)) (MATH.md section 8).
+
+    Arguments are not checked. o (T, B, q), lengths (B,). Buffer, overwritten: out (T, B, q), which
+    may be o itself. Returns yhat, zero in padding.
+    """
+    yhat = np.empty(o.shape, o.dtype) if out is None else out
+    valid = full_lengths(lengths, o.shape[0], o.shape[1])
+    for t in range(o.shape[0]):
+        for b in range(o.shape[1]):
+            for i in range(o.shape[2]):
+                yhat[t, b, i] = _sigmoid_scalar(o[t, b, i]) if t < valid[b] else 0
+    return yhat
+
+
+@kernel
+def squared_error(o, targets, lengths=None, weights=None, do=None):
+    """Compute sum w (o - y)^2 and do = 2 w (o - y) (section 8).
+
+    Arguments are not checked. o and targets (T, B, q), lengths (B,), weights (T, B). Buffer,
+    overwritten: do (T, B, q). A step of weight 0 is not looked at. Returns Loss(value, do), the
+    value a float64.
+    """
+    grad = np.empty(o.shape, o.dtype) if do is None else do
+    valid = full_lengths(lengths, o.shape[0], o.shape[1])
+    value = 0.0
+    for t in range(o.shape[0]):
+        for b in range(o.shape[1]):
+            w = _weight(weights, valid, t, b)
+            if w == 0:
+                grad[t, b] = 0
+                continue
+            for i in range(o.shape[2]):
+                difference = o[t, b, i] - targets[t, b, i]
+                value += w * np.float64(difference) * difference
+                grad[t, b, i] = o.dtype.type(2 * w) * difference
+    return Loss(value, grad)

@@ -1,0 +1,237 @@
+"""Losses, masked by lengths and weights (MATH.md section 8).
+
+Outputs are summed over the q units of a step, never averaged. Reduction "sum" adds w L over all
+valid steps; "mean" divides that by the sum of w (0 where it is 0).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastrnn import kernels
+from fastrnn.arrays import Arguments, as_array, choice
+from fastrnn.results import Loss
+
+__all__ = [
+    "LOSSES",
+    "LossKind",
+    "check_weights",
+    "reduce_loss",
+    "sigmoid_cross_entropy",
+    "softmax_cross_entropy",
+    "squared_error",
+]
+
+
+def softmax_cross_entropy(
+    o: ArrayLike,
+    targets: ArrayLike,
+    *,
+    lengths: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: str = "sum",
+) -> Loss:
+    """Compute the softmax cross entropy logsumexp(o) - o[target], in nats (MATH.md section 8).
+
+    Parameters
+    ----------
+    o : array_like, shape (T, B, q)
+        Logits; float32 or float64.
+    targets : array_like of int, shape (T, B)
+        Class numbers in [0, q).
+    lengths : array_like of int, shape (B,), optional
+        Valid steps of each sequence; what lies behind them is never read. Default: T for all.
+    weights : array_like, shape (T, B), optional
+        Weight w of each step, of any real dtype or bool. A step of weight 0 is left out.
+    reduction : {"sum", "mean"}
+        Sum of w L over valid steps, or that divided by the sum of w.
+
+    Returns
+    -------
+    Loss
+        value (float64) and do (T, B, q), its gradient in o.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of a wrong kind or dtype.
+    ValueError
+        If shapes disagree, or a class number or length is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrnn
+    >>> loss = fastrnn.softmax_cross_entropy(np.zeros((1, 1, 2)), [[1]])
+    >>> float(round(loss.value, 4)), loss.do.tolist()
+    (0.6931, [[[0.5, -0.5]]])
+    """
+    return _evaluate("softmax", o, targets, lengths, weights, reduction)
+
+
+def sigmoid_cross_entropy(
+    o: ArrayLike,
+    targets: ArrayLike,
+    *,
+    lengths: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: str = "sum",
+) -> Loss:
+    """Compute the sigmoid cross entropy sum_i softplus(o_i) - y_i o_i (MATH.md section 8).
+
+    Parameters
+    ----------
+    o : array_like, shape (T, B, q)
+        Logits; float32 or float64.
+    targets : array_like, shape (T, B, q)
+        Labels or probabilities y in [0, 1]: of o's dtype, or bool or integers.
+    lengths, weights, reduction
+        As in `softmax_cross_entropy`.
+
+    Returns
+    -------
+    Loss
+        value (float64) and do (T, B, q), its gradient in o.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `softmax_cross_entropy`; ValueError if a target is not in [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np, fastrnn
+    >>> loss = fastrnn.sigmoid_cross_entropy(np.zeros((1, 1, 2)), [[[0, 1]]])
+    >>> float(round(loss.value, 4)), loss.do.tolist()
+    (1.3863, [[[0.5, -0.5]]])
+    """
+    return _evaluate("sigmoid", o, targets, lengths, weights, reduction)
+
+
+def squared_error(
+    o: ArrayLike,
+    targets: ArrayLike,
+    *,
+    lengths: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    reduction: str = "sum",
+) -> Loss:
+    """Compute the squared error sum_i (o_i - y_i)^2 (MATH.md section 8).
+
+    Parameters
+    ----------
+    o : array_like, shape (T, B, q)
+        Outputs; float32 or float64.
+    targets : array_like, shape (T, B, q)
+        Values y, of o's dtype.
+    lengths, weights, reduction
+        As in `softmax_cross_entropy`.
+
+    Returns
+    -------
+    Loss
+        value (float64) and do (T, B, q), its gradient in o.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `softmax_cross_entropy`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrnn
+    >>> loss = fastrnn.squared_error(np.zeros((1, 1, 2)), np.ones((1, 1, 2)))
+    >>> loss.value, loss.do.tolist()
+    (2.0, [[[-2.0, -2.0]]])
+    """
+    return _evaluate("squared", o, targets, lengths, weights, reduction)
+
+
+def _evaluate(
+    kind: str,
+    o: ArrayLike,
+    targets: ArrayLike,
+    lengths: ArrayLike | None,
+    weights: ArrayLike | None,
+    reduction: str,
+) -> Loss:
+    loss = LOSSES[kind]
+    args = Arguments()
+    o = args.floats("o", o, "T B q")
+    lengths = args.lengths(lengths)
+    targets = loss.check_targets(args, targets, lengths)
+    weights = check_weights(args, weights)
+    reduction = choice("reduction", reduction, ("sum", "mean"))
+    return reduce_loss(loss.kernel(o, targets, lengths, weights), reduction, lengths, weights)
+
+
+def reduce_loss(
+    total: Loss, reduction: str, lengths: NDArray[np.int64], weights: NDArray[np.float64]
+) -> Loss:
+    """Return the loss itself, or divided by the sum of the valid steps' weights."""
+    if reduction == "sum":
+        return total
+    valid = np.arange(weights.shape[0])[:, None] < lengths
+    divisor = float(np.sum(weights, where=valid))
+    if divisor == 0:
+        return Loss(0.0, np.zeros_like(total.do))
+    total.do[...] /= divisor
+    return Loss(total.value / divisor, total.do)
+
+
+def check_weights(args: Arguments, weights: ArrayLike | None) -> NDArray[np.float64]:
+    """Return the weights (T, B) as float64; ones where they are None."""
+    if weights is None:
+        return np.ones((args.sizes["T"][0], args.sizes["B"][0]))
+    array = as_array("weights", weights)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"weights: expected real numbers or bool, got {array.dtype}")
+    args.dtype = None  # weights may be of another dtype than the floats of the call
+    return args.floats("weights", array.astype(np.float64), "T B")
+
+
+def _check_classes(
+    args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    ids = args.integers("targets", targets, "T B")
+    args.in_range("targets", ids, args.sizes["q"][0], lengths)
+    return ids
+
+
+def _check_labels(
+    args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64]
+) -> NDArray[Any]:
+    array = as_array("targets", targets)
+    if array.dtype.kind in "biu":
+        array = array.astype(args.dtype)
+    labels = args.floats("targets", array, "T B q")
+    valid = (np.arange(labels.shape[0])[:, None] < lengths)[:, :, None]
+    bad = np.argwhere(valid & ~((labels >= 0) & (labels <= 1)))
+    if bad.size:
+        position = tuple(int(i) for i in bad[0])
+        raise ValueError(
+            f"targets: expected values from 0 to 1, got {labels[position]} at position {position}"
+        )
+    return labels
+
+
+def _check_values(
+    args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64]
+) -> NDArray[Any]:
+    return args.floats("targets", targets, "T B q")
+
+
+class LossKind(NamedTuple):
+    """One loss: how targets are checked, what computes it, what turns outputs into predictions."""
+
+    check_targets: Callable[[Arguments, ArrayLike, NDArray[np.int64]], NDArray[Any]]
+    kernel: Callable[..., Loss]
+    predict: Callable[..., NDArray[Any]] | None
+
+
+LOSSES = {
+    "softmax": LossKind(_check_classes, kernels.softmax_cross_entropy, kernels.softmax),
+    "sigmoid": LossKind(_check_labels, kernels.sigmoid_cross_entropy, kernels.sigmoid),
+    "squared": LossKind(_check_values, kernels.squared_error, None),
+}

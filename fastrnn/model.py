@@ -1,0 +1,412 @@
+"""A network that predicts: a body (Elman, TDNN), an output layer and a loss."""
+
+import copy
+import importlib.metadata
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastrnn.arrays import Arguments, as_array, choice, count, float_dtype, generator
+from fastrnn.checkpoint import load_arrays, save_arrays
+from fastrnn.layer import Body
+from fastrnn.linear import linear_backward, linear_forward
+from fastrnn.losses import LOSSES, check_weights, reduce_loss
+from fastrnn.readout import READOUTS, frames_with_target, read, read_backward
+from fastrnn.results import Loss
+from fastrnn.streams import ModelStream
+
+__all__ = ["SequenceModel", "load"]
+
+
+class SequenceModel:
+    """A body, an output layer o(t) = c + V h(t), and a loss (MATH.md sections 1 and 8).
+
+    Parameters
+    ----------
+    body : Elman, TDNN
+        The network below the output layer. It is used, not copied.
+    output_size : int
+        q: classes, labels or values to predict.
+    loss : {"softmax", "sigmoid", "squared"}
+        Softmax cross entropy of class numbers, sigmoid cross entropy of labels, squared error.
+    readout : {"each", "last", "mean"}
+        Predict at each frame of the body; or once, from the last valid frame, or from the mean
+        over the valid frames.
+    rng : int, numpy.random.Generator, optional
+        Source of the initial V, uniform in +-sqrt(6 / (m + q)) (Glorot); c is zero.
+
+    Attributes
+    ----------
+    body : Elman, TDNN
+        The network below.
+    V, c : ndarray, shapes (q, m), (q,)
+        The output layer's parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as said above.
+
+    Examples
+    --------
+    >>> import numpy as np, fastrnn
+    >>> model = fastrnn.SequenceModel(fastrnn.Elman(3, 8, rng=0), 4, rng=0)
+    >>> x, targets = np.zeros((5, 2, 3), np.float32), np.zeros((5, 2), int)
+    >>> value, gradients = model.loss_and_grad(x, targets)
+    >>> round(value, 4), sorted(gradients)
+    (1.3863, ['U', 'V', 'W', 'b', 'c'])
+    """
+
+    def __init__(
+        self,
+        body: Body,
+        output_size: int | None = None,
+        *,
+        loss: str = "softmax",
+        readout: str = "each",
+        rng: int | np.random.Generator | None = None,
+    ) -> None:
+        for name in ("parameters", "forward", "backward", "stream", "frames"):
+            if not callable(getattr(body, name, None)):
+                raise TypeError(f"body: expected a layer such as Elman, got {body!r}")
+        self.body = body
+        self.loss_kind = choice("loss", loss, LOSSES)
+        self.readout = choice("readout", readout, READOUTS)
+        if output_size is None:
+            raise TypeError("output_size: expected an integer >= 1, got None")
+        q, m = count("output_size", output_size), body.output_size
+        bound = np.sqrt(6 / (m + q))
+        self.V: NDArray[Any] = generator("rng", rng).uniform(-bound, bound, (q, m))
+        self.V = self.V.astype(body.dtype)
+        self.c: NDArray[Any] = np.zeros(q, body.dtype)
+
+    @property
+    def output_size(self) -> int:
+        """Q, the number of classes, labels or values."""
+        return int(self.V.shape[0])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The floats' type."""
+        return self.V.dtype
+
+    def __repr__(self) -> str:
+        return (
+            f"SequenceModel({self.body!r}, {self.output_size}, "
+            f"loss={self.loss_kind!r}, readout={self.readout!r})"
+        )
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Return all parameters by name; writing into them changes the model."""
+        return {**self.body.parameters(), "V": self.V, "c": self.c}
+
+    def config(self) -> dict[str, Any]:
+        """Return what makes a model of this kind, in a form that JSON can hold."""
+        return {
+            "body": {"kind": self.body.kind, "config": self.body.config()},
+            "output_size": self.output_size,
+            "loss": self.loss_kind,
+            "readout": self.readout,
+        }
+
+    def astype(self, dtype: DTypeLike) -> "SequenceModel":
+        """Return a copy of the model with all parameters in another float dtype.
+
+        Examples
+        --------
+        >>> import fastrnn
+        >>> fastrnn.SequenceModel(fastrnn.Elman(3, 8), 4).astype("float64").dtype
+        dtype('float64')
+        """
+        config = copy.deepcopy(self.config())
+        config["body"]["config"]["dtype"] = float_dtype("dtype", dtype).name
+        body = type(self.body).from_config(config["body"]["config"])
+        model = SequenceModel(
+            body, self.output_size, loss=self.loss_kind, readout=self.readout, rng=0
+        )
+        for name, array in model.parameters().items():
+            array[...] = self.parameters()[name]
+        return model
+
+    def forward(
+        self,
+        x: ArrayLike,
+        *,
+        y: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+        threads: int | None = None,
+    ) -> NDArray[Any]:
+        """Return the outputs o before softmax or sigmoid.
+
+        Parameters
+        ----------
+        x : array_like, shape (T, B, p), or integers (T, B)
+            Input sequences in the model's dtype, or token ids.
+        y : None
+            Targets to feed back: only for a body with output feedback, which neither Elman nor
+            TDNN has.
+        lengths : array_like of int, shape (B,), optional
+            Valid steps of each sequence. Default: T for all.
+        threads : int, optional
+            See `fastrnn.thread_count`.
+
+        Returns
+        -------
+        ndarray
+            Shape (T_out, B, q), or (B, q) for the readouts "last" and "mean"; zero in padding.
+            T_out is T unless the body shortens its input (TDNN: padding "valid", stride).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as said above.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> model = fastrnn.SequenceModel(fastrnn.Elman(3, 8), 4, readout="last")
+        >>> model.forward(np.zeros((5, 2, 3), np.float32)).shape
+        (2, 4)
+        """
+        if y is not None:
+            raise TypeError(f"y: expected None for a {self.body.kind} body, got {type(y).__name__}")
+        outputs, _ = self._outputs(x, lengths, threads)
+        return outputs if self.readout == "each" else outputs[0]
+
+    def predict(
+        self,
+        x: ArrayLike,
+        *,
+        lengths: ArrayLike | None = None,
+        threads: int | None = None,
+    ) -> NDArray[Any]:
+        """Return probabilities (loss "softmax" and "sigmoid") or values ("squared").
+
+        Arguments, shapes and errors as in `forward`.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> model = fastrnn.SequenceModel(fastrnn.Elman(3, 8), 4, readout="mean")
+        >>> model.predict(np.zeros((5, 1, 3), np.float32)).tolist()
+        [[0.25, 0.25, 0.25, 0.25]]
+        """
+        outputs, valid = self._outputs(x, lengths, threads)
+        predict = LOSSES[self.loss_kind].predict
+        if predict is not None:
+            predict(outputs, valid, outputs)
+        return outputs if self.readout == "each" else outputs[0]
+
+    def loss(
+        self,
+        x: ArrayLike,
+        targets: ArrayLike,
+        *,
+        lengths: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+        reduction: str = "mean",
+        threads: int | None = None,
+    ) -> float:
+        """Return the loss alone; arguments and errors as in `loss_and_grad`.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> model = fastrnn.SequenceModel(fastrnn.Elman(3, 8), 4)
+        >>> round(model.loss(np.zeros((5, 2, 3), np.float32), np.zeros((5, 2), int)), 4)
+        1.3863
+        """
+        return self._loss(x, targets, lengths, weights, reduction, threads)[0].value
+
+    def loss_and_grad(
+        self,
+        x: ArrayLike,
+        targets: ArrayLike,
+        *,
+        lengths: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+        reduction: str = "mean",
+        threads: int | None = None,
+    ) -> tuple[float, dict[str, NDArray[Any]]]:
+        """Compute the loss and its gradient in every parameter.
+
+        Parameters
+        ----------
+        x : array_like, shape (T, B, p), or integers (T, B)
+            Input sequences in the model's dtype, or token ids.
+        targets : array_like
+            Class numbers (T, B) for the loss "softmax", else labels or values (T, B, q), on the
+            input's time axis; without the axis T for the readouts "last" and "mean". A body that
+            shortens its input predicts only some steps: it takes the targets standing there.
+        lengths : array_like of int, shape (B,), optional
+            Valid steps of each sequence. Default: T for all.
+        weights : array_like, shape (T, B), or (B,) for "last" and "mean", optional
+            Weight of each step, or of each sequence, in the loss.
+        reduction : {"mean", "sum"}
+            Mean over the valid steps (weighted), or sum.
+        threads : int, optional
+            See `fastrnn.thread_count`. The result's bits do not depend on it.
+
+        Returns
+        -------
+        (float, dict of str to ndarray)
+            The loss, and the gradients by the names of `parameters`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as said above.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> model = fastrnn.SequenceModel(fastrnn.Elman(3, 8), 4, readout="last")
+        >>> value, gradients = model.loss_and_grad(np.ones((5, 2, 3), np.float32), [0, 3])
+        >>> gradients["W"].shape
+        (8, 8)
+        """
+        loss, state, seen, seen_lengths = self._loss(
+            x, targets, lengths, weights, reduction, threads
+        )
+        output = linear_backward(loss.do, seen, self.V, seen_lengths, threads)
+        dh = read_backward(self.readout, output.dh, state.h, _lengths(state))
+        gradients = self.body.backward(dh, state, threads=threads)
+        return loss.value, {**gradients, "V": output.dV, "c": output.dc}
+
+    def stream(self, batch_size: int = 1) -> ModelStream:
+        """Return a stream of `batch_size` parallel sequences, at their start.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> stream = fastrnn.SequenceModel(fastrnn.Elman(3, 8), 4).stream()
+        >>> stream.step(np.zeros((1, 3), np.float32)).tolist()
+        [[0.25, 0.25, 0.25, 0.25]]
+        """
+        return ModelStream(self.body.stream(batch_size), self.V, self.c, self.loss_kind, self.readout)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file, atomically; `fastrnn.load` reads it.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in ``.npz``, or in ``.safetensors`` (needs the extra ``io``).
+
+        Raises
+        ------
+        ValueError
+            If the suffix is another one.
+        ImportError
+            If safetensors is not installed.
+        """
+        save_arrays(path, self.parameters(), {"model": self.config()})
+
+    def _outputs(
+        self, x: ArrayLike, lengths: ArrayLike | None, threads: int | None
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        state = self.body.forward(x, lengths=lengths, threads=threads)
+        seen, seen_lengths = read(self.readout, state.h, _lengths(state))
+        return linear_forward(seen, self.V, self.c, seen_lengths, threads), seen_lengths
+
+    def _loss(
+        self,
+        x: ArrayLike,
+        targets: ArrayLike,
+        lengths: ArrayLike | None,
+        weights: ArrayLike | None,
+        reduction: str,
+        threads: int | None,
+    ) -> tuple[Loss, Any, NDArray[Any], NDArray[np.int64]]:
+        """Return the loss with its gradient in o, the body's state, and the frames read from it."""
+        reduction = choice("reduction", reduction, ("mean", "sum"))
+        state = self.body.forward(x, lengths=lengths, threads=threads)
+        out_lengths = _lengths(state)
+        seen, seen_lengths = read(self.readout, state.h, out_lengths)
+        T, B = np.shape(x)[:2] if self.readout == "each" else seen.shape[:2]
+        sizes = {"T": (T, "x"), "B": (B, "x"), "q": (self.output_size, "output_size")}
+        args = Arguments(sizes, self.dtype)
+        kind = LOSSES[self.loss_kind]
+        if self.readout == "each":
+            in_lengths = args.lengths(lengths)
+            targets = kind.check_targets(args, targets, in_lengths)
+            weights = check_weights(args, weights)
+            if self.body.frames() != (0, 1) or len(seen) != T:
+                steps, seen_lengths, has_target = frames_with_target(
+                    self.body.frames(), len(seen), in_lengths, out_lengths
+                )
+                steps = np.minimum(steps, max(T - 1, 0))
+                targets, weights = targets[steps], weights[steps] * has_target[:, None]
+        else:
+            targets = kind.check_targets(args, _one_frame("targets", targets), seen_lengths)
+            weights = check_weights(args, None if weights is None else _one_frame("weights", weights))
+        outputs = linear_forward(seen, self.V, self.c, seen_lengths, threads)
+        loss = kind.kernel(outputs, targets, seen_lengths, weights)
+        loss = reduce_loss(loss, reduction, seen_lengths, weights)
+        return loss, state, seen, seen_lengths
+
+
+def _one_frame(name: str, value: ArrayLike) -> NDArray[Any]:
+    """Return `value` (B, ...) as the single frame (1, B, ...) of the readouts last and mean."""
+    return as_array(name, value)[None]
+
+
+def _lengths(state: Any) -> NDArray[np.int64]:
+    T, B = state.h.shape[:2]
+    return np.full(B, T) if state.lengths is None else np.asarray(state.lengths, np.int64)
+
+
+def load(path: str | os.PathLike[str]) -> SequenceModel:
+    """Read a model that `SequenceModel.save` wrote; the format is seen from the content.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    SequenceModel
+        Equal to the saved one, bit for bit.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, or holds no model.
+    ImportError
+        If it needs a package that is not installed.
+
+    Examples
+    --------
+    >>> import fastrnn, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.npz"
+    >>> fastrnn.SequenceModel(fastrnn.Elman(3, 8), 4).save(path)
+    >>> fastrnn.load(path)
+    SequenceModel(Elman(input_size=3, hidden_size=8, activation='tanh', dtype='float32'), 4, \
+loss='softmax', readout='each')
+    """
+    arrays, metadata = load_arrays(path)
+    config = metadata.get("model")
+    if not isinstance(config, dict):
+        raise ValueError(f"path: expected a saved model, got {os.fspath(path)!r} without one")
+    body = _body_class(config["body"]["kind"]).from_config(config["body"]["config"])
+    model = SequenceModel(
+        body, config["output_size"], loss=config["loss"], readout=config["readout"], rng=0
+    )
+    parameters = model.parameters()
+    described = {name: (a.shape, a.dtype) for name, a in parameters.items()}
+    if described != {name: (a.shape, a.dtype) for name, a in arrays.items()}:
+        raise ValueError(f"path: parameters in {os.fspath(path)!r} do not fit its model")
+    for name, array in parameters.items():
+        array[...] = arrays[name]
+    return model
+
+
+def _body_class(kind: str) -> Any:
+    for entry in importlib.metadata.entry_points(group="fastrnn.bodies", name=kind):
+        return entry.load()
+    raise ValueError(f"path: expected a model with a body that is installed, got {kind!r}")

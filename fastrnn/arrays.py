@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Arguments", "as_array", "choice", "count", "float_dtype", "frame", "generator"]
+__all__ = ["Arguments", "as_array", "choice", "count", "float_dtype", "generator", "input_frame"]
 
 # Axes that may be empty: steps and sequences. Every other size is at least 1.
 _MAY_BE_EMPTY = ("T", "B", "N")
@@ -126,9 +126,7 @@ class Arguments:
                 raise ValueError(f"{name}: expected {letter} >= 1, got shape {array.shape}")
 
 
-def frame(
-    value: ArrayLike, batch_size: int, size: int, dtype: np.dtype[Any]
-) -> NDArray[Any]:
+def input_frame(value: ArrayLike, batch_size: int, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return a stream's input `x_t`: floats (batch_size, size), or token ids (batch_size,)."""
     args = Arguments({"B": (batch_size, "batch_size"), "p": (size, "input_size")}, dtype)
     array = args.inputs("x_t", value, "B p")

@@ -278,9 +278,7 @@ class Elman:
         suffix = f"_l{count('layer', layer, at_least=0)}"
         for key in ("weight_ih" + suffix, "weight_hh" + suffix):
             if key not in state_dict:
-                raise ValueError(
-                    f"state_dict: expected the key {key!r}, got {sorted(state_dict)}"
-                )
+                raise ValueError(f"state_dict: expected the key {key!r}, got {sorted(state_dict)}")
         if f"weight_ih{suffix}_reverse" in state_dict:
             raise ValueError("state_dict: expected one direction, got a bidirectional network")
         args = Arguments()

@@ -199,9 +199,7 @@ def _check_classes(
     return ids
 
 
-def _check_labels(
-    args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64]
-) -> NDArray[Any]:
+def _check_labels(args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64]) -> NDArray[Any]:
     array = as_array("targets", targets)
     if array.dtype.kind in "biu":
         array = array.astype(args.dtype)
@@ -216,9 +214,7 @@ def _check_labels(
     return labels
 
 
-def _check_values(
-    args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64]
-) -> NDArray[Any]:
+def _check_values(args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64]) -> NDArray[Any]:
     return args.floats("targets", targets, "T B q")
 
 

@@ -285,7 +285,9 @@ class SequenceModel:
         >>> stream.step(np.zeros((1, 3), np.float32)).tolist()
         [[0.25, 0.25, 0.25, 0.25]]
         """
-        return ModelStream(self.body.stream(batch_size), self.V, self.c, self.loss_kind, self.readout)
+        return ModelStream(
+            self.body.stream(batch_size), self.V, self.c, self.loss_kind, self.readout
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, atomically; `fastrnn.load` reads it.
@@ -341,7 +343,9 @@ class SequenceModel:
                 targets, weights = targets[steps], weights[steps] * has_target[:, None]
         else:
             targets = kind.check_targets(args, _one_frame("targets", targets), seen_lengths)
-            weights = check_weights(args, None if weights is None else _one_frame("weights", weights))
+            weights = check_weights(
+                args, None if weights is None else _one_frame("weights", weights)
+            )
         outputs = linear_forward(seen, self.V, self.c, seen_lengths, threads)
         loss = kind.kernel(outputs, targets, seen_lengths, weights)
         loss = reduce_loss(loss, reduction, seen_lengths, weights)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import kernels
-from fastrnn.arrays import Arguments, count, frame
+from fastrnn.arrays import Arguments, count, input_frame
 from fastrnn.layer import Stream
 from fastrnn.linear import linear_forward
 from fastrnn.losses import LOSSES
@@ -48,7 +48,7 @@ class ElmanStream:
         TypeError, ValueError
             If `x_t` is not as said; the state is then unchanged.
         """
-        x_t = frame(x_t, self._batch_size, self._size, self._h.dtype)
+        x_t = input_frame(x_t, self._batch_size, self._size, self._h.dtype)
         kernels.elman_step(x_t, self._h, *self._weights, self._activation, self._next)
         self._h, self._next = self._next, self._h
         return self._h

@@ -31,7 +31,8 @@ def activate(code, row):
             row[i] = math.tanh(row[i])
     elif code == 2:
         for i in range(row.size):
-            row[i] = zero if row[i] < zero else row[i]
+            if row[i] < zero:  # not max: NaN stays NaN
+                row[i] = zero
     elif code == 3:
         for i in range(row.size):
             row[i] = one / (one + math.exp(-row[i]))

@@ -72,7 +72,9 @@ def _add_one_row(a, i0, b, c, j0):
         a0, a1, a2, a3 = a[i0, k], a[i0, k + 1], a[i0, k + 2], a[i0, k + 3]
         for j in range(width):
             c[j0, j] = fma(
-                a3, b[k + 3, j], fma(a2, b[k + 2, j], fma(a1, b[k + 1, j], fma(a0, b[k, j], c[j0, j])))
+                a3,
+                b[k + 3, j],
+                fma(a2, b[k + 2, j], fma(a1, b[k + 1, j], fma(a0, b[k, j], c[j0, j]))),
             )
         k += 4
     while k < depth:

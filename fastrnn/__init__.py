@@ -8,20 +8,29 @@ from fastrnn.elman import Elman, elman_backward, elman_forward
 from fastrnn.layer import Gradients
 from fastrnn.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from fastrnn.model import SequenceModel, load
+from fastrnn.optimizers import SGD, AdaGrad, Adam, RMSProp, clip_by_norm
 from fastrnn.results import ElmanGrads, ElmanState, Loss
 from fastrnn.threads import thread_count
+from fastrnn.training import History, fit
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
     "Elman",
     "ElmanGrads",
     "ElmanState",
     "Gradients",
+    "History",
     "Loss",
+    "RMSProp",
     "SequenceModel",
+    "clip_by_norm",
     "elman_backward",
     "elman_forward",
+    "fit",
     "load",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",

@@ -6,8 +6,10 @@ Python threads: no OpenMP, no TBB, so nothing aborts after a fork or under concu
 """
 
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any
 
 from fastrnn.arrays import count
@@ -68,7 +70,7 @@ def share(
     parts = max(1, min(parts, rows))
     edges = [rows * i // parts for i in range(parts + 1)]
     others = [
-        _Pool.submit(task, *arguments, first, last)
+        _pool.submit(task, (*arguments, first, last))
         for first, last in zip(edges[1:-1], edges[2:], strict=True)
     ]
     try:
@@ -81,21 +83,43 @@ def share(
 
 
 class _Pool:
-    """The threads of this process, started at first use and forgotten by a forked child."""
+    """Daemon threads that take calls from one queue, started at first use.
 
-    executor: ThreadPoolExecutor | None = None
+    Not a ThreadPoolExecutor: its threads are joined when Python exits, so a long kernel that was
+    left behind by Ctrl-C would hold up the exit.
+    """
 
-    @classmethod
-    def submit(cls, task: Callable[..., None], *arguments: Any) -> Any:
-        if cls.executor is None:
-            workers = max(2, os.cpu_count() or 1)
-            cls.executor = ThreadPoolExecutor(workers, thread_name_prefix="fastrnn")
-        return cls.executor.submit(task, *arguments)
+    def __init__(self) -> None:
+        self.reset()
 
-    @classmethod
-    def forget(cls) -> None:
-        cls.executor = None
+    def reset(self) -> None:
+        """Begin without threads: a forked child has none of its parent's."""
+        self._lock = threading.Lock()
+        self._calls: SimpleQueue[tuple[Future[None], Callable[..., None], tuple[Any, ...]]]
+        self._calls = SimpleQueue()
+        self._started = False
+
+    def submit(self, task: Callable[..., None], arguments: tuple[Any, ...]) -> Future[None]:
+        with self._lock:
+            if not self._started:
+                for _ in range(max(2, os.cpu_count() or 1)):
+                    threading.Thread(target=self._serve, name="fastrnn", daemon=True).start()
+                self._started = True
+        future: Future[None] = Future()
+        self._calls.put((future, task, arguments))
+        return future
+
+    def _serve(self) -> None:
+        while True:
+            future, task, arguments = self._calls.get()
+            try:
+                task(*arguments)
+                future.set_result(None)
+            except BaseException as error:  # noqa: BLE001 (raised again by the caller)
+                future.set_exception(error)
+            del future, task, arguments  # or the arrays would live on while waiting
 
 
+_pool = _Pool()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Pool.forget)
+    os.register_at_fork(after_in_child=_pool.reset)

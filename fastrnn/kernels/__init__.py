@@ -14,13 +14,18 @@ from fastrnn.kernels.losses import (
     softmax_cross_entropy,
     squared_error,
 )
+from fastrnn.kernels.optimizers import adagrad_update, adam_update, rmsprop_update, sgd_update
 
 __all__ = [
+    "adagrad_update",
+    "adam_update",
     "elman_backward",
     "elman_forward",
     "elman_step",
     "linear_backward",
     "linear_forward",
+    "rmsprop_update",
+    "sgd_update",
     "sigmoid",
     "sigmoid_cross_entropy",
     "softmax",

@@ -1,0 +1,226 @@
+"""Training: `fit`, which shows progress, can be interrupted at any time and be resumed exactly."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastrnn.arrays import count
+from fastrnn.batches import Batches
+from fastrnn.checkpoint import check_path
+from fastrnn.optimizer_base import check_number
+from fastrnn.progress import Progress, open_progress
+from fastrnn.training_state import TrainingState
+from fastrnn.worker import Worker
+
+__all__ = ["History", "fit"]
+
+
+@dataclass
+class History:
+    """What `fit` returns.
+
+    Attributes
+    ----------
+    rows : list of dict
+        One for each whole epoch: ``epoch`` (from 1), ``steps`` (updates in this epoch), ``loss``
+        (mean over the epoch's batches, each before its update), ``validation`` (mean over the
+        validation batches, or None) and ``seconds`` (of training and validation).
+    interrupted : bool
+        Whether Ctrl-C ended the training.
+
+    Examples
+    --------
+    >>> import fastrnn
+    >>> fastrnn.History()
+    History(rows=[], interrupted=False)
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def fit(
+    model: Any,
+    data: Any,
+    *,
+    optimizer: Any,
+    epochs: int,
+    validation: Any = None,
+    clip_norm: float | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
+    resume: bool = False,
+    progress: bool | None = None,
+    callback: Callable[[dict[str, Any]], Any] | None = None,
+    threads: int | None = None,
+) -> History:
+    """Train a model: for each batch the gradient of its mean loss, then one optimizer step.
+
+    Ctrl-C ends the training within moments, however long a batch takes: the batch in work is
+    dropped, the model stays as after the last update, the checkpoint is written, and the history
+    comes back with ``interrupted=True``. With ``resume=True`` the same call goes on from there and
+    ends with the very bits of a run that was never interrupted, provided that `data` gives the
+    same batches again (batches done before are taken from `data` and skipped).
+
+    Parameters
+    ----------
+    model : SequenceModel
+        Or anything with its ``parameters()``, ``loss_and_grad(x, targets)`` and
+        ``loss(x, targets)``; ``lengths``, ``weights`` and ``threads`` are handed on by keyword
+        where they are given.
+    data : tuple, iterable or callable
+        One batch ``(x, targets[, lengths[, weights]])`` (the last two may be None), an iterable of
+        such that starts anew in each epoch, or a callable that takes the epoch's number (from 1)
+        and returns an iterable. A list holds batches; a tuple of arrays is one batch.
+    optimizer : SGD, RMSProp, AdaGrad or Adam
+    epochs : int
+        In total, those before a resumption included.
+    validation : tuple, iterable or callable, optional
+        As `data`; its loss is computed after each epoch: the plain mean over its batches.
+    clip_norm : float, optional
+        Gradients are scaled down to this common norm, see `clip_by_norm`.
+    checkpoint : str or os.PathLike, optional
+        A .npz or .safetensors file that always holds a whole state: written after each epoch, on
+        Ctrl-C, and within long epochs. An existing file is replaced.
+    checkpoint_every : float, default 60.0
+        Seconds after which the checkpoint is written within an epoch (between two batches).
+    resume : bool, default False
+        Start from the checkpoint if the file exists: parameters, the optimizer's state and
+        hyperparameters, position and history. A run that was complete, or that the callback
+        stopped, returns its history at once.
+    progress : bool, optional
+        True: a bar on standard error, or one line per epoch without tqdm. False: nothing.
+        None: as True where standard error is a terminal, else nothing.
+    callback : callable, optional
+        Called with a copy of each epoch's row, in the thread that called `fit`; a true result ends
+        the training. It may change ``optimizer.learning_rate``. An interruption inside of it lets
+        a resumed run call it again for the same epoch.
+    threads : int, optional
+        Handed on to the model.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    FileNotFoundError
+        If the checkpoint's folder does not exist.
+    FloatingPointError
+        If a loss or a gradient is not finite; the parameters are as before that update, and the
+        checkpoint is an earlier one.
+    ImportError
+        If the checkpoint is a .safetensors file and safetensors is not installed.
+    TypeError, ValueError
+        If an argument is wrong, the data is empty or used up, or the checkpoint is damaged or
+        belongs to another model or optimizer.
+
+    Examples
+    --------
+    >>> import fastrnn, numpy as np
+    >>> model = fastrnn.SequenceModel(fastrnn.Elman(3, 4, rng=0), 2, rng=0)
+    >>> batch = np.ones((5, 2, 3), np.float32), np.zeros((5, 2), np.int64)
+    >>> history = fastrnn.fit(model, batch, optimizer=fastrnn.Adam(0.1), epochs=3)
+    >>> history.rows[2]["loss"] < history.rows[0]["loss"]
+    True
+    """
+    _check_methods("model", model, ("parameters", "loss_and_grad", "loss"))
+    _check_methods("optimizer", optimizer, ("step", "state", "restore"))
+    batches = Batches("data", data)
+    checks = None if validation is None else Batches("validation", validation)
+    count("epochs", epochs, at_least=0)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback: expected a callable, got {type(callback).__name__}")
+    if threads is not None:
+        count("threads", threads)
+    if clip_norm is not None:
+        _check_positive("clip_norm", clip_norm)
+    _check_positive("checkpoint_every", checkpoint_every)
+    _check_checkpoint(checkpoint, resume)
+    state = TrainingState(model, optimizer, clip_norm, threads, checkpoint)
+    if resume:
+        state.load()
+    done = state.position
+    per_epoch = batches.count()
+    show = open_progress(progress, epochs, per_epoch, done.epoch * (per_epoch or 0) + done.batch)
+    worker = Worker()
+    loop = _Loop(state, worker, show, checkpoint_every, callback)
+    try:
+        while state.position.epoch < epochs and not state.position.stopped:
+            loop.epoch(batches, checks)
+    except KeyboardInterrupt:
+        state.close()
+        state.save()
+        return History(list(state.position.rows), interrupted=True)
+    finally:
+        state.close()  # a batch that the worker was left with changes nothing any more
+        worker.close()
+        show.close()
+    return History(list(state.position.rows))
+
+
+@dataclass
+class _Loop:
+    """The part of `fit` that runs in the caller's thread."""
+
+    state: TrainingState
+    worker: Worker
+    show: Progress
+    checkpoint_every: float
+    callback: Callable[[dict[str, Any]], Any] | None
+
+    def epoch(self, batches: Batches, checks: Batches | None) -> None:
+        """Do what is left of the epoch under way."""
+        state = self.state
+        number, skip = state.position.epoch + 1, state.position.batch
+        started = time.perf_counter() - state.position.seconds
+        for batch in batches.epoch(number, skip):
+            self.worker.call(state.update, batch, started)
+            self.show.batch(number, state.position.loss_sum / state.position.batch)
+            if time.monotonic() - state.saved_at >= self.checkpoint_every:
+                state.save()
+        row = {
+            "epoch": number,
+            "steps": state.position.batch,
+            "loss": state.position.loss_sum / state.position.batch,
+            "validation": None if checks is None else self._validation(checks, number),
+            "seconds": time.perf_counter() - started,
+        }
+        self.show.epoch(row)
+        stopped = self.callback is not None and bool(self.callback(dict(row)))
+        state.end_epoch(row, stopped)
+        state.save()
+
+    def _validation(self, checks: Batches, number: int) -> float:
+        """Return the mean loss of the validation batches."""
+        losses = [self.worker.call(self.state.validate, batch) for batch in checks.epoch(number)]
+        return sum(losses) / len(losses)
+
+
+def _check_methods(name: str, value: Any, methods: tuple[str, ...]) -> None:
+    """Refuse what lacks a method, and a class where an instance is meant."""
+    if isinstance(value, type) or not all(hasattr(value, method) for method in methods):
+        got = repr(value) if isinstance(value, type | str) else type(value).__name__
+        raise TypeError(f"{name}: expected an object with {', '.join(methods)}, got {got}")
+
+
+def _check_positive(name: str, value: Any) -> None:
+    """Refuse what is not a number above 0."""
+    if not check_number(name, value) > 0:
+        raise ValueError(f"{name}: expected a number above 0, got {value!r}")
+
+
+def _check_checkpoint(checkpoint: str | os.PathLike[str] | None, resume: bool) -> None:
+    """Refuse a checkpoint that could not be written after the first epoch."""
+    if not isinstance(resume, bool):
+        raise TypeError(f"resume: expected True or False, got {resume!r}")
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume, checkpoint: expected a checkpoint to resume from, got None")
+        return
+    check_path("checkpoint", checkpoint)
+    folder = os.path.dirname(os.path.realpath(os.fsdecode(checkpoint)))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"checkpoint: expected an existing folder, got {folder!r}")

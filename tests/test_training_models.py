@@ -1,0 +1,65 @@
+"""`fit` with real models: it learns, and thread count and interruption do not change a bit."""
+
+import numpy as np
+import pytest
+
+import fastrnn
+from fastrnn.optimizers import SGD, Adam
+from fastrnn.training import fit
+
+tdnn = pytest.importorskip("tdnn")
+
+
+def make_model(body, readout="each", seed=0):
+    layer = (
+        fastrnn.Elman(5, 8, rng=seed) if body == "elman" else tdnn.TDNN(5, [(8, (-1, 0))], rng=seed)
+    )
+    return fastrnn.SequenceModel(layer, 3, readout=readout, rng=seed)
+
+
+def batches(readout="each"):
+    """Token ids (T, B) of unequal lengths; the target is the token before, modulo 3."""
+    rng = np.random.default_rng(4)
+    data = []
+    for _ in range(5):
+        x = rng.integers(0, 5, (9, 4))
+        targets = np.vstack([np.zeros((1, 4), int), x[:-1] % 3])
+        data.append((x, targets if readout == "each" else targets[-1], rng.integers(0, 10, 4)))
+    return data
+
+
+@pytest.mark.parametrize("body", ["elman", "tdnn"])
+def test_the_models_learn_and_threads_change_no_bit(body):
+    runs = []
+    for threads in (1, 2):
+        model = make_model(body)
+        history = fit(
+            model, batches(), optimizer=Adam(0.03), epochs=30, validation=batches(), clip_norm=1.0,
+            threads=threads,
+        )  # fmt: skip
+        runs.append((model.parameters(), [row["loss"] for row in history.rows]))
+        assert history.rows[-1]["loss"] < 0.3 * history.rows[0]["loss"]
+    assert runs[0][1] == runs[1][1]
+    for name, array in runs[0][0].items():
+        np.testing.assert_array_equal(array, runs[1][0][name], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "readout"), [("elman", "each"), ("elman", "last"), ("tdnn", "mean")]
+)
+def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, body, readout):
+    def interrupted(epoch):
+        yield from batches(readout)[: 3 if epoch == 2 else None]
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    whole, model = make_model(body, readout), make_model(body, readout)
+    expected = fit(whole, batches(readout), optimizer=SGD(0.1, 0.9), epochs=3)
+    settings = {"epochs": 3, "checkpoint": tmp_path / "state.npz"}
+    history = fit(model, interrupted, optimizer=SGD(0.1, 0.9), **settings)
+    assert history.interrupted and [row["epoch"] for row in history.rows] == [1]
+    model = make_model(body, readout, seed=1)
+    history = fit(model, batches(readout), optimizer=SGD(0.5), resume=True, **settings)
+    assert [row["loss"] for row in history.rows] == [row["loss"] for row in expected.rows]
+    for name, array in whole.parameters().items():
+        np.testing.assert_array_equal(array, model.parameters()[name], strict=True)

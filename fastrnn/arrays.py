@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["Arguments", "as_array", "choice", "count", "float_dtype", "generator", "input_frame"]
 
 # Axes that may be empty: steps and sequences. Every other size is at least 1.
-_MAY_BE_EMPTY = ("T", "B", "N")
+_MAY_BE_EMPTY = ("T", "B", "T_out")
 
 
 class Arguments:

@@ -23,7 +23,8 @@ CHUNK = 256
 def add_product(a, a_rows, b, c, c_rows):
     """Add to row c_rows[i] of c the product of row a_rows[i] of a with the matrix b, for all i.
 
-    a (., K), b (K, N), c (., N). Both lists may name a row more than once.
+    a (., K), b (K, N), c (., N). Where `c_rows` repeats a row, the order of its sums, so its bits,
+    depend on how the rows fall into groups of four.
     """
     n = a_rows.size
     i = 0

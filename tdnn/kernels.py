@@ -1,0 +1,271 @@
+"""Time-delay layer on the CPU: `@njit` kernels (MATH.md section 3).
+
+Each offset of the context is one product over two lists of rows: the output rows alive, and the
+input rows that they read through this offset. Stride, padding and unequal lengths only change the
+lists; no window is ever copied.
+"""
+
+import numpy as np
+
+from fastrnn.jit import kernel
+from fastrnn.kernels.activations import activate, activation_code, multiply_slope
+from fastrnn.kernels.gemm import add_product, add_row_sums
+from fastrnn.kernels.inputs import add_input, add_input_products, empty_input_gradient
+from fastrnn.kernels.rows import full_lengths, shifted_rows
+from fastrnn.simd import fma
+from tdnn.results import TDNNGrads, TDNNState
+
+__all__ = ["tdnn_backward", "tdnn_forward", "tdnn_step"]
+
+# Codes of the paddings; "causal" is "zero" with offsets <= 0 only.
+VALID, ZERO, REPLICATE = 0, 1, 2
+
+
+@kernel
+def tdnn_forward(
+    x, W, b, offsets, lengths=None, activation="relu", padding="valid", stride=1, h=None, work=None
+):
+    """Compute the frames h(t) = f(b + sum_j W_j x(t + k_j)) (MATH.md section 3).
+
+    Arguments are not checked. x (T, B, p) or integer token ids (T, B), W (C, m, p), b (m,),
+    offsets an int64 array (C,) or a tuple of ints, lengths (B,) int64; x and the buffers are
+    C-contiguous. Buffers, overwritten: h (T_out, B, m), work (C, p, m) for the transposed weights.
+    Returns TDNNState(h, lengths).
+    """
+    T, B = x.shape[0], x.shape[1]
+    C, m, p = W.shape
+    shifts = offset_array(offsets)
+    mode = padding_code(padding)
+    valid = full_lengths(lengths, T, B)
+    counts = output_lengths(valid, shifts, mode, stride)
+    frames = output_length(T, shifts, mode, stride)
+    states = np.empty((frames, B, m), W.dtype) if h is None else h
+    weights = np.empty((C, p, m), W.dtype) if work is None else work
+    transpose_weights(W, weights)
+    code = activation_code(activation)
+    forward_rows(x, weights, b, shifts, valid, counts, code, mode, stride, states, 0, B)
+    return TDNNState(states, counts)
+
+
+@kernel
+def offset_array(offsets):
+    """Return the offsets, an array or a tuple, as an int64 array."""
+    shifts = np.empty(len(offsets), np.int64)
+    for j in range(len(offsets)):
+        shifts[j] = offsets[j]
+    return shifts
+
+
+@kernel
+def padding_code(padding):
+    """Return the number by which the kernels know a padding's name."""
+    if padding == "valid":
+        return VALID
+    if padding == "zero" or padding == "causal":
+        return ZERO
+    if padding == "replicate":
+        return REPLICATE
+    raise ValueError("padding: expected 'valid', 'zero', 'replicate' or 'causal'")
+
+
+@kernel
+def output_length(length, shifts, mode, stride):
+    """Return how many output frames a sequence of `length` input frames has."""
+    if mode == VALID:
+        return max(0, (length - (shifts.max() - shifts.min()) - 1) // stride + 1)
+    return (length + stride - 1) // stride
+
+
+@kernel
+def output_lengths(lengths, shifts, mode, stride):
+    """Return the number of output frames of each sequence."""
+    counts = np.empty(lengths.size, np.int64)
+    for b in range(lengths.size):
+        counts[b] = output_length(np.int64(lengths[b]), shifts, mode, stride)
+    return counts
+
+
+@kernel
+def transpose_weights(W, work):
+    """Store each W_j^T in `work` (C, p, m), so that the loops over units run along a row."""
+    for j in range(W.shape[0]):
+        for i in range(W.shape[1]):
+            for k in range(W.shape[2]):
+                work[j, k, i] = W[j, i, k]
+
+
+@kernel
+def window_rows(lengths, counts, frames, shift, stride, inside, outside, first, last):
+    """List the output rows, and beside them the input rows, of one offset's products.
+
+    Output frame i reads input frame i * stride + shift. Where that frame exists the pair is listed
+    if `inside`; where it lies before or after its sequence, the pair with the sequence's nearest
+    frame is listed if `outside`. Only sequences first <= b < last.
+    """
+    B = lengths.size
+    out_rows = np.empty(counts[first:last].sum(), np.int64)
+    in_rows = np.empty(out_rows.size, np.int64)
+    n = 0
+    for i in range(frames):
+        frame = i * stride + shift
+        for b in range(first, last):
+            if i < counts[b]:
+                nearest = min(max(frame, 0), lengths[b] - 1)
+                if inside if nearest == frame else outside:
+                    out_rows[n] = i * B + b
+                    in_rows[n] = nearest * B + b
+                    n += 1
+    return out_rows[:n], in_rows[:n]
+
+
+@kernel
+def window_start(shifts, mode):
+    """Return the input time at which output frame 0 stands."""
+    return -shifts.min() if mode == VALID else 0
+
+
+@kernel
+def forward_rows(x, weights, b, shifts, lengths, counts, code, mode, stride, h, first, last):
+    """Do the work of `tdnn_forward` for the sequences first <= row < last."""
+    frames, B, m = h.shape
+    flat = h.reshape((frames * B, m))
+    start = window_start(shifts, mode)
+    for i in range(frames):
+        for row in range(first, last):
+            if i < counts[row]:
+                h[i, row] = b
+            else:
+                h[i, row] = 0
+    for j in range(shifts.size):
+        out_rows, in_rows = window_rows(
+            lengths, counts, frames, start + shifts[j], stride, True, mode == REPLICATE, first, last
+        )
+        add_input(x, in_rows, weights[j], flat, out_rows)
+    alive = shifted_rows(counts, frames, first, last, 0)
+    for i in range(alive.size):
+        activate(code, flat[alive[i]])
+
+
+@kernel
+def tdnn_backward(
+    dh, x, h, W, offsets, lengths=None, activation="relu", padding="valid", stride=1,
+    dx=None, dW=None, db=None, work=None,
+):  # fmt: skip
+    """Gradients from dh = dL/dh (MATH.md section 3).
+
+    Arguments are not checked. dh and h (T_out, B, m), the rest as in `tdnn_forward`. Buffers,
+    overwritten: dx (T, B, p), dW (C, m, p), db (m,), and work (T_out, B, m), which receives
+    d_a = dL/da. Returns TDNNGrads(dx, dW, db); its dx is None for token ids.
+    """
+    T, B = x.shape[0], x.shape[1]
+    m = W.shape[1]
+    d_input = empty_input_gradient(x, W) if dx is None else dx
+    d_W = np.empty(W.shape, W.dtype) if dW is None else dW
+    d_b = np.empty(m, W.dtype) if db is None else db
+    da = np.empty(h.shape, W.dtype) if work is None else work
+    shifts = offset_array(offsets)
+    mode = padding_code(padding)
+    valid = full_lengths(lengths, T, B)
+    counts = output_lengths(valid, shifts, mode, stride)
+    code = activation_code(activation)
+    backward_rows(dh, h, W, shifts, valid, counts, code, mode, stride, d_input, da, 0, B)
+    backward_weights(da, x, shifts, valid, counts, mode, stride, d_W, d_b, 0, m)
+    return TDNNGrads(d_input, d_W, d_b)
+
+
+@kernel
+def backward_rows(dh, h, W, shifts, lengths, counts, code, mode, stride, dx, da, first, last):
+    """Compute da and dx of the sequences first <= row < last."""
+    frames = h.shape[0]
+    for i in range(frames):
+        for row in range(first, last):
+            if i < counts[row]:
+                da[i, row] = dh[i, row]
+                multiply_slope(code, h[i, row], da[i, row])
+            else:
+                da[i, row] = 0
+    if dx is not None:
+        dx[:, first:last] = 0
+        for j in range(shifts.size):
+            shift = window_start(shifts, mode) + shifts[j]
+            add_input_gradient(da, W[j], shift, lengths, counts, mode, stride, dx, first, last)
+
+
+@kernel
+def add_input_gradient(da, W_j, shift, lengths, counts, mode, stride, dx, first, last):
+    """Add W_j^T da of one offset to the frames of dx that it read."""
+    frames, B, m = da.shape
+    flat = da.reshape((frames * B, m))
+    d_input = dx.reshape((dx.shape[0] * B, dx.shape[2]))
+    out_rows, in_rows = window_rows(
+        lengths, counts, frames, shift, stride, True, False, first, last
+    )
+    add_product(flat, out_rows, W_j, d_input, in_rows)
+    if mode == REPLICATE:
+        out_rows, in_rows = window_rows(
+            lengths, counts, frames, shift, stride, False, True, first, last
+        )
+        # A sequence's end frame was read many times: one row per call keeps the order of its sum
+        # free of how rows are grouped, so of the number of threads.
+        for i in range(out_rows.size):
+            add_product(flat, out_rows[i : i + 1], W_j, d_input, in_rows[i : i + 1])
+
+
+@kernel
+def backward_weights(da, x, shifts, lengths, counts, mode, stride, dW, db, first, last):
+    """Compute rows first <= i < last of each dW_j and of db: sums over all output frames."""
+    frames, B, m = da.shape
+    flat = da.reshape((frames * B, m))
+    start = window_start(shifts, mode)
+    for j in range(shifts.size):
+        out_rows, in_rows = window_rows(
+            lengths, counts, frames, start + shifts[j], stride, True, mode == REPLICATE, 0, B
+        )
+        add_input_products(flat, out_rows, x, in_rows, dW[j], first, last)
+    add_row_sums(flat, shifted_rows(counts, frames, 0, B, 0), db, first, last)
+
+
+@kernel
+def tdnn_step(x_t, ring, position, W, b, offsets, activation="relu", out=None):
+    """Take in frame `position`, return output frame position - r (MATH.md section 3).
+
+    r = max(k_max, 0), so nothing after x_t is needed: the result is
+    f(b + sum_j W_j x(position - r + k_j)). Arguments are not checked. x_t (B, p) or token ids
+    (B,); W, b, offsets as in `tdnn_forward`; position counts frames from 0.
+
+    ring holds the last R frames: (R, B, p), or (R, B) of token ids, where R >= r - k_min + 1. The
+    kernel stores x_t in ring[position % R] and reads frame t from ring[t % R]. So before frame 0
+    fill it with what stands before the sequence: zeros, frame 0 (replicate), or -1 for a token that
+    does not exist. Past the last frame step on with zeros, the last frame, or -1. out (B, m) is
+    overwritten and returned.
+    """
+    R, B = ring.shape[0], ring.shape[1]
+    state = np.empty((B, W.shape[1]), W.dtype) if out is None else out
+    code = activation_code(activation)
+    ring[position % R] = x_t
+    ahead = 0
+    for j in range(len(offsets)):
+        ahead = max(ahead, offsets[j])
+    for row in range(B):
+        state[row] = b
+    for j in range(len(offsets)):
+        add_frame(ring[(position - ahead + offsets[j]) % R], W[j], state)
+    for row in range(B):
+        activate(code, state[row])
+    return state
+
+
+@kernel
+def add_frame(frame, W_j, a):
+    """Add W_j x to each row of a, for the frame x (B, p) or its token ids (B,)."""
+    B, m = a.shape
+    if frame.ndim == 2:
+        for row in range(B):
+            for k in range(frame.shape[1]):
+                for i in range(m):
+                    a[row, i] = fma(frame[row, k], W_j[i, k], a[row, i])
+    else:
+        for row in range(B):
+            if frame[row] >= 0:
+                for i in range(m):
+                    a[row, i] += W_j[i, frame[row]]

@@ -53,6 +53,6 @@ class Worker:
             function, arguments = call
             try:
                 self._results.put((function(*arguments), None))
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 (raised again by the caller)
                 self._results.put((None, error))
             del call, function, arguments  # or the last batch would live on while waiting

@@ -38,4 +38,4 @@ def _fma_llvm(typing_context: Any, x: Any, y: Any, z: Any) -> Any:
     return x(x, x, x), generate
 
 
-fma = _fma_python if numba.config.DISABLE_JIT else _fma_llvm
+fma = _fma_python if numba.config.DISABLE_JIT else _fma_llvm  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """Hidden-to-hidden (Elman) network: functions and layer (MATH.md section 1)."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -245,7 +246,7 @@ class Elman:
 
     @classmethod
     def from_torch(
-        cls, state_dict: dict[str, Any], layer: int = 0, *, activation: str = "tanh"
+        cls, state_dict: Mapping[str, Any], layer: int = 0, *, activation: str = "tanh"
     ) -> Self:
         """Return the layer whose weights a `torch.nn.RNN` holds, with b = bias_ih + bias_hh.
 
@@ -265,6 +266,8 @@ class Elman:
 
         Raises
         ------
+        TypeError
+            If `state_dict` is no dict, or its weights are not float32 or float64.
         ValueError
             If the weights are missing or those of another network (GRU, LSTM).
 
@@ -276,24 +279,27 @@ class Elman:
         Elman(input_size=2, hidden_size=4, activation='tanh', dtype='float64')
         """
         suffix = f"_l{count('layer', layer, at_least=0)}"
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"state_dict: expected a dict, got {type(state_dict).__name__}")
         for key in ("weight_ih" + suffix, "weight_hh" + suffix):
             if key not in state_dict:
-                raise ValueError(f"state_dict: expected the key {key!r}, got {sorted(state_dict)}")
+                raise ValueError(f"state_dict: expected the key {key!r}, got {list(state_dict)}")
         if f"weight_ih{suffix}_reverse" in state_dict:
             raise ValueError("state_dict: expected one direction, got a bidirectional network")
         args = Arguments()
-        W = args.floats("weight_hh" + suffix, state_dict["weight_hh" + suffix], "rows m")
+
+        def weights(key: str, axes: str) -> NDArray[Any]:
+            return args.floats(f"state_dict[{key!r}]", state_dict[key], axes)
+
+        W = weights("weight_hh" + suffix, "rows m")
         if W.shape[0] != W.shape[1]:
             raise ValueError(
                 f"state_dict: expected weight_hh{suffix} of shape (m, m), got {W.shape} "
                 "(a GRU has three times, an LSTM four times as many rows)"
             )
-        U = args.floats("weight_ih" + suffix, state_dict["weight_ih" + suffix], "m p")
-        biases = [
-            args.floats(key, state_dict[key], "m")
-            for key in ("bias_ih" + suffix, "bias_hh" + suffix)
-            if key in state_dict
-        ]
+        U = weights("weight_ih" + suffix, "m p")
+        keys = ("bias_ih" + suffix, "bias_hh" + suffix)
+        biases = [weights(key, "m") for key in keys if key in state_dict]
         network = cls(U.shape[1], W.shape[0], activation=activation, dtype=U.dtype, rng=0)
         network.U[...], network.W[...] = U, W
         network.b[...] = sum(biases) if biases else 0
@@ -362,8 +368,10 @@ class Elman:
         >>> trace.h_last.shape
         (2, 8)
         """
+        sizes = {"p": (self.input_size, "input_size"), "m": (self.hidden_size, "hidden_size")}
+        args = Arguments(sizes, self.dtype)
         state = elman_forward(
-            x, self.U, self.W, self.b, h0,
+            args.inputs("x", x), self.U, self.W, self.b, args.optional("h0", h0, "B m"),
             lengths=lengths, activation=self.activation, threads=threads,
         )  # fmt: skip
         return ElmanTrace(state.h, state.h_last, x, h0, lengths)
@@ -402,6 +410,11 @@ class Elman:
         >>> sorted(layer.backward(np.ones_like(trace.h), trace))
         ['U', 'W', 'b']
         """
+        if not isinstance(state, ElmanTrace):
+            raise TypeError(f"state: expected what forward returned, got {type(state).__name__}")
+        args = Arguments({"m": (self.hidden_size, "hidden_size")}, self.dtype)
+        args.floats("state.h", state.h, "T B m")
+        dh, dh_last = args.floats("dh", dh, "T B m"), args.optional("dh_last", dh_last, "B m")
         grads = elman_backward(
             dh, state.x, state.h, self.U, self.W, state.h0,
             dh_last=dh_last, lengths=state.lengths, activation=self.activation, threads=threads,
@@ -418,4 +431,6 @@ class Elman:
         >>> stream.step(np.zeros((1, 3), np.float32)).shape
         (1, 8)
         """
-        return ElmanStream(self.U, self.W, self.b, self.activation, batch_size)
+        args = Arguments()  # the kernel of a step would read beyond the end of a wrong array
+        U, W = args.floats("U", self.U, "m p"), args.floats("W", self.W, "m m")
+        return ElmanStream(U, W, args.floats("b", self.b, "m"), self.activation, batch_size)

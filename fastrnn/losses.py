@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import kernels
-from fastrnn.arrays import Arguments, as_array, choice
+from fastrnn.arrays import Arguments, as_array, choice, refuse_first, valid_steps
 from fastrnn.results import Loss
 
 __all__ = [
     "LOSSES",
     "LossKind",
     "check_weights",
-    "reduce_loss",
+    "reduction_weights",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
     "squared_error",
@@ -163,65 +163,68 @@ def _evaluate(
     targets = loss.check_targets(args, targets, lengths)
     weights = check_weights(args, weights)
     reduction = choice("reduction", reduction, ("sum", "mean"))
-    return reduce_loss(loss.kernel(o, targets, lengths, weights), reduction, lengths, weights)
+    return loss.kernel(o, targets, lengths, reduction_weights(reduction, weights, lengths))
 
 
-def reduce_loss(
-    total: Loss, reduction: str, lengths: NDArray[np.int64], weights: NDArray[np.float64]
-) -> Loss:
-    """Return the loss itself, or divided by the sum of the valid steps' weights."""
+def reduction_weights(
+    reduction: str, weights: NDArray[np.float64], lengths: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the weights; for "mean" divided by their sum over valid steps (0 where it is 0).
+
+    Dividing them before the loss, and not the loss after, lets their scale be any.
+    """
     if reduction == "sum":
-        return total
-    valid = np.arange(weights.shape[0])[:, None] < lengths
+        return weights
+    valid = valid_steps(weights.shape, lengths)
     divisor = float(np.sum(weights, where=valid))
-    if divisor == 0:
-        return Loss(0.0, np.zeros_like(total.do))
-    total.do[...] /= divisor
-    return Loss(total.value / divisor, total.do)
+    shares = np.zeros_like(weights)
+    return np.divide(weights, divisor, out=shares, where=valid) if divisor else shares
 
 
-def check_weights(args: Arguments, weights: ArrayLike | None) -> NDArray[np.float64]:
-    """Return the weights (T, B) as float64; ones where they are None."""
+def check_weights(
+    args: Arguments, weights: ArrayLike | None, axes: str = "T B"
+) -> NDArray[np.float64]:
+    """Return the weights, (T, B) or with other `axes`, as float64; ones where they are None."""
     if weights is None:
-        return np.ones((args.sizes["T"][0], args.sizes["B"][0]))
+        return np.ones([args.sizes[axis][0] for axis in axes.split()])
     array = as_array("weights", weights)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"weights: expected real numbers or bool, got {array.dtype}")
     args.dtype = None  # weights may be of another dtype than the floats of the call
-    return args.floats("weights", array.astype(np.float64), "T B")
+    return args.floats("weights", array.astype(np.float64), axes)
 
 
 def _check_classes(
-    args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64]
+    args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64], axes: str = "T B"
 ) -> NDArray[np.int64]:
-    ids = args.integers("targets", targets, "T B")
+    ids = args.integers("targets", targets, axes)
     args.in_range("targets", ids, args.sizes["q"][0], lengths)
     return ids
 
 
-def _check_labels(args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64]) -> NDArray[Any]:
+def _check_labels(
+    args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64], axes: str = "T B"
+) -> NDArray[Any]:
     array = as_array("targets", targets)
     if array.dtype.kind in "biu":
         array = array.astype(args.dtype)
-    labels = args.floats("targets", array, "T B q")
-    valid = (np.arange(labels.shape[0])[:, None] < lengths)[:, :, None]
-    bad = np.argwhere(valid & ~((labels >= 0) & (labels <= 1)))
-    if bad.size:
-        position = tuple(int(i) for i in bad[0])
-        raise ValueError(
-            f"targets: expected values from 0 to 1, got {labels[position]} at position {position}"
-        )
+    labels = args.floats("targets", array, axes + " q")
+    valid = valid_steps(labels.shape[:-1], lengths)[..., None]
+    bad = valid & ~((labels >= 0) & (labels <= 1))
+    refuse_first("targets", labels, bad, "values from 0 to 1")
     return labels
 
 
-def _check_values(args: Arguments, targets: ArrayLike, lengths: NDArray[np.int64]) -> NDArray[Any]:
-    return args.floats("targets", targets, "T B q")
+def _check_values(
+    args: Arguments, targets: ArrayLike, _lengths: NDArray[np.int64], axes: str = "T B"
+) -> NDArray[Any]:
+    return args.floats("targets", targets, axes + " q")
 
 
 class LossKind(NamedTuple):
     """One loss: how targets are checked, what computes it, what turns outputs into predictions."""
 
-    check_targets: Callable[[Arguments, ArrayLike, NDArray[np.int64]], NDArray[Any]]
+    check_targets: Callable[..., NDArray[Any]]
     kernel: Callable[..., Loss]
     predict: Callable[..., NDArray[Any]] | None
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastrnn.arrays import Arguments, as_array, choice, count, float_dtype, generator
+from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
 from fastrnn.checkpoint import load_arrays, save_arrays
 from fastrnn.layer import Body
 from fastrnn.linear import linear_backward, linear_forward
-from fastrnn.losses import LOSSES, check_weights, reduce_loss
+from fastrnn.losses import LOSSES, check_weights, reduction_weights
 from fastrnn.readout import READOUTS, frames_with_target, read, read_backward
 from fastrnn.results import Loss
 from fastrnn.streams import ModelStream
@@ -68,9 +68,10 @@ class SequenceModel:
         readout: str = "each",
         rng: int | np.random.Generator | None = None,
     ) -> None:
-        for name in ("parameters", "forward", "backward", "stream", "frames"):
-            if not callable(getattr(body, name, None)):
-                raise TypeError(f"body: expected a layer such as Elman, got {body!r}")
+        methods = ("parameters", "forward", "backward", "stream", "frames")
+        lacks = [name for name in methods if not callable(getattr(body, name, None))]
+        if lacks or isinstance(body, type):
+            raise TypeError(f"body: expected a layer such as Elman(...), got {body!r}")
         self.body = body
         self.loss_kind = choice("loss", loss, LOSSES)
         self.readout = choice("readout", readout, READOUTS)
@@ -171,7 +172,9 @@ class SequenceModel:
         (2, 4)
         """
         if y is not None:
-            raise TypeError(f"y: expected None for a {self.body.kind} body, got {type(y).__name__}")
+            raise TypeError(
+                f"y: expected None with a body of kind {self.body.kind!r}, got {type(y).__name__}"
+            )
         outputs, _ = self._outputs(x, lengths, threads)
         return outputs if self.readout == "each" else outputs[0]
 
@@ -285,9 +288,8 @@ class SequenceModel:
         >>> stream.step(np.zeros((1, 3), np.float32)).tolist()
         [[0.25, 0.25, 0.25, 0.25]]
         """
-        return ModelStream(
-            self.body.stream(batch_size), self.V, self.c, self.loss_kind, self.readout
-        )
+        V, c = self._output_layer()
+        return ModelStream(self.body.stream(batch_size), V, c, self.loss_kind, self.readout)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, atomically; `fastrnn.load` reads it.
@@ -306,12 +308,17 @@ class SequenceModel:
         """
         save_arrays(path, self.parameters(), {"model": self.config()})
 
+    def _output_layer(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return V and c for the kernels, after checking what may have been assigned to them."""
+        args = Arguments({"m": (self.body.output_size, "body")}, self.body.dtype)
+        return args.floats("V", self.V, "q m"), args.floats("c", self.c, "q")
+
     def _outputs(
         self, x: ArrayLike, lengths: ArrayLike | None, threads: int | None
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         state = self.body.forward(x, lengths=lengths, threads=threads)
         seen, seen_lengths = read(self.readout, state.h, _lengths(state))
-        return linear_forward(seen, self.V, self.c, seen_lengths, threads), seen_lengths
+        return linear_forward(seen, *self._output_layer(), seen_lengths, threads), seen_lengths
 
     def _loss(
         self,
@@ -324,6 +331,7 @@ class SequenceModel:
     ) -> tuple[Loss, Any, NDArray[Any], NDArray[np.int64]]:
         """Return the loss with its gradient in o, the body's state, and the frames read from it."""
         reduction = choice("reduction", reduction, ("mean", "sum"))
+        V, c = self._output_layer()
         state = self.body.forward(x, lengths=lengths, threads=threads)
         out_lengths = _lengths(state)
         seen, seen_lengths = read(self.readout, state.h, out_lengths)
@@ -342,19 +350,12 @@ class SequenceModel:
                 steps = np.minimum(steps, max(T - 1, 0))
                 targets, weights = targets[steps], weights[steps] * has_target[:, None]
         else:
-            targets = kind.check_targets(args, _one_frame("targets", targets), seen_lengths)
-            weights = check_weights(
-                args, None if weights is None else _one_frame("weights", weights)
-            )
-        outputs = linear_forward(seen, self.V, self.c, seen_lengths, threads)
+            targets = kind.check_targets(args, targets, seen_lengths, "B")[None]
+            weights = check_weights(args, weights, "B")[None]
+        outputs = linear_forward(seen, V, c, seen_lengths, threads)
+        weights = reduction_weights(reduction, weights, seen_lengths)
         loss = kind.kernel(outputs, targets, seen_lengths, weights)
-        loss = reduce_loss(loss, reduction, seen_lengths, weights)
         return loss, state, seen, seen_lengths
-
-
-def _one_frame(name: str, value: ArrayLike) -> NDArray[Any]:
-    """Return `value` (B, ...) as the single frame (1, B, ...) of the readouts last and mean."""
-    return as_array(name, value)[None]
 
 
 def _lengths(state: Any) -> NDArray[np.int64]:
@@ -379,6 +380,8 @@ def load(path: str | os.PathLike[str]) -> SequenceModel:
     ------
     FileNotFoundError
         If there is no such file.
+    TypeError
+        If `path` is not a path.
     ValueError
         If it is damaged, or holds no model.
     ImportError
@@ -393,18 +396,27 @@ def load(path: str | os.PathLike[str]) -> SequenceModel:
     SequenceModel(Elman(input_size=3, hidden_size=8, activation='tanh', dtype='float32'), 4, \
 loss='softmax', readout='each')
     """
+    if not isinstance(path, str | os.PathLike):  # `open` would take an int for a descriptor
+        raise TypeError(f"path: expected a path, got {type(path).__name__}")
     arrays, metadata = load_arrays(path)
     config = metadata.get("model")
     if not isinstance(config, dict):
         raise ValueError(f"path: expected a saved model, got {os.fspath(path)!r} without one")
-    body = _body_class(config["body"]["kind"]).from_config(config["body"]["config"])
-    model = SequenceModel(
-        body, config["output_size"], loss=config["loss"], readout=config["readout"], rng=0
-    )
+    try:
+        body = _body_class(config["body"]["kind"]).from_config(config["body"]["config"])
+        model = SequenceModel(
+            body, config["output_size"], loss=config["loss"], readout=config["readout"], rng=0
+        )
+    except (KeyError, TypeError) as error:  # written by another version, or by hand
+        raise ValueError(
+            f"path: expected a model of this version, got {os.fspath(path)!r}: {error}"
+        ) from error
     parameters = model.parameters()
     described = {name: (a.shape, a.dtype) for name, a in parameters.items()}
     if described != {name: (a.shape, a.dtype) for name, a in arrays.items()}:
-        raise ValueError(f"path: parameters in {os.fspath(path)!r} do not fit its model")
+        raise ValueError(
+            f"path: expected parameters that fit their model, got others in {os.fspath(path)!r}"
+        )
     for name, array in parameters.items():
         array[...] = arrays[name]
     return model

@@ -1,11 +1,13 @@
 # Each target builds what it needs in its own .venv; a changed pyproject.toml installs again.
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OUT ?= report
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+PYTEST := $(BIN)/python -m pytest
 
-.PHONY: report test lint pytest lanes test-peers tiny-report format clean
+.PHONY: report test lint pytest lanes test-nojit test-boundscheck test-peers tiny-report format clean
+.NOTPARALLEL:
 
 report: $(VENV)/.report
 	$(BIN)/rnn-vs-tdnn run --quick --out $(OUT)
@@ -16,41 +18,52 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 pytest: $(VENV)/.test
-	$(BIN)/pytest -n 2 -m "not peers"
+	$(PYTEST) -n 2 -m "not peers and not gpu" --ignore tests/peers
 
 # The same kernels without the compiler, and with every index checked.
-lanes: $(VENV)/.test
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m "lanes and not peers" tests
-	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest -n 2 -m "lanes and not peers" tests
+lanes: test-nojit test-boundscheck
 
+test-nojit: $(VENV)/.test
+	NUMBA_DISABLE_JIT=1 $(PYTEST) -n 2 -m "lanes and not peers and not gpu" --ignore tests/peers tests
+
+test-boundscheck: $(VENV)/.test
+	NUMBA_BOUNDSCHECK=1 $(PYTEST) -n 2 -m "lanes and not peers and not gpu" --ignore tests/peers tests
+
+# The imports first: with PyTorch or ONNX Runtime broken, the tests would only be skipped.
 test-peers: $(VENV)/.peers
-	$(BIN)/pytest -n 2 -m peers tests
+	$(BIN)/python -c "import onnx, onnxruntime, torch; assert torch.__version__.startswith('2.13.0')"
+	$(PYTEST) -n 2 -m peers tests
 
-tiny-report: $(VENV)/.test
-	$(BIN)/python -m tests.tiny_report
+# The whole way from the command line to the files, small.
+tiny-report: $(VENV)/.report
+	$(BIN)/python tests/tiny_report.py
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache \
+	  build dist
 
-$(VENV)/bin/python:
+# A stamp instead of the interpreter: an interrupted `venv` is taken up again.
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit("FastRNN needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
+	touch $@
 
-$(VENV)/.report: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.report: pyproject.toml | $(VENV)/.made
 	$(PIP) --editable ".[report,io]"
 	touch $@
 
-$(VENV)/.test: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.test: pyproject.toml | $(VENV)/.made
 	$(PIP) --editable ".[report,io,test]"
 	touch $@ $(VENV)/.report
 
-# Pinned, and without jax: only what the tests compare with.
+# The pinned oracles only, not all peers.
 $(VENV)/.peers: $(VENV)/.test
 	$(PIP) "torch==2.13.0" onnx onnxruntime
 	touch $@

@@ -73,6 +73,9 @@ def save_arrays(
         text = json.dumps({} if metadata is None else dict(metadata))
     except (TypeError, ValueError) as error:
         raise TypeError(f"metadata: expected what JSON can hold, got {error}") from error
+    folder = os.path.dirname(os.path.realpath(os.fsdecode(path)))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"path: expected an existing folder, got {folder!r}")
     write = _to_npz if suffix == ".npz" else _to_safetensors
     _write_atomically(os.path.realpath(os.fsdecode(path)), write(ready, text))
 
@@ -157,7 +160,8 @@ def check_path(argument: str, path: str | os.PathLike[str]) -> str:
     suffix = os.path.splitext(os.fsdecode(path))[1].lower()
     if suffix not in _SUFFIXES:
         raise ValueError(
-            f"{argument}: expected a name that ends with .npz or .safetensors, got {os.fspath(path)!r}"
+            f"{argument}: expected a name that ends with .npz or .safetensors, "
+            f"got {os.fspath(path)!r}"
         )
     if suffix == ".safetensors":
         _import_safetensors()

@@ -103,10 +103,15 @@ class Optimizer:
 
         Raises
         ------
+        TypeError
+            If an argument is no dict.
         ValueError
             If the state is that of another kind of optimizer, or not one that `state` returns;
             nothing is changed then.
         """
+        for name, value in (("arrays", arrays), ("settings", settings)):
+            if not isinstance(value, Mapping):
+                raise TypeError(f"{name}: expected a dict, got {type(value).__name__}")
         kind = settings.get("kind")
         if kind != type(self).__name__:
             raise ValueError(
@@ -119,7 +124,10 @@ class Optimizer:
         steps = settings["steps"]
         if isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 0:
             raise ValueError(f"settings: expected steps to be an integer >= 0, got {steps!r}")
-        fresh = type(self)(**{name: settings[name] for name in self._hyperparameters})
+        try:
+            fresh = type(self)(**{name: settings[name] for name in self._hyperparameters})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"settings: {error}") from None
         fresh._step_count = int(steps)
         fresh._state = self._by_slot(arrays)
         self.__dict__.update(fresh.__dict__)

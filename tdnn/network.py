@@ -240,6 +240,11 @@ class TDNN:
         >>> sorted(net.backward(np.ones_like(trace.h), trace))
         ['W0', 'b0']
         """
+        if not isinstance(state, TDNNTrace):
+            raise TypeError(f"state: expected what forward returned, got {type(state).__name__}")
+        args = Arguments({"m": (self.output_size, "output_size")}, self.dtype)
+        args.floats("state.h", state.h, "T_out B m")
+        dh = args.floats("dh", dh, "T_out B m")
         inputs = [(state.x, state.input_lengths)]
         inputs += [(layer.h, layer.lengths) for layer in state.layers[:-1]]
         gradients: dict[str, NDArray[Any]] = {}

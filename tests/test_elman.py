@@ -273,14 +273,12 @@ def test_float32_over_512_steps():
         assert_close(got, reference_pass(case, "softmax", activation), 1e-5)
 
 
-@pytest.mark.parametrize(
-    ("tokens", "bound"), [(False, 5e-7), (True, 2e-6)], ids=["floats", "tokens"]
-)
-def test_float32_weight_gradients_over_many_rows(tokens, bound):
+@pytest.mark.parametrize("tokens", [False, True], ids=["floats", "tokens"])
+def test_float32_weight_gradients_over_many_rows(tokens):
     """T*B = 16384 terms of one sign in each element of dW, dU and db.
 
-    One running sum over them would be off by about 2e-6: they are made of partial sums. Only the
-    5461 terms that each of the three tokens gathers in dU are one running sum.
+    One running sum over them would be off by about 2e-6: they are made of partial sums, and the
+    5461 terms that each of the three tokens gathers in dU are summed in float64.
     """
     T, B, p, m = 64, 256, 3, 5
     case = make_case(9, T, B, p, m, 1, dtype=np.float32, tokens=tokens, lengths=False)
@@ -296,5 +294,4 @@ def test_float32_weight_gradients_over_many_rows(tokens, bound):
         None, None, None, "identity",
     )  # fmt: skip
     for name in ("dW", "dU", "db"):
-        limit = bound if name == "dU" else 5e-7
-        assert error(getattr(grads, name), getattr(want, name)) <= limit, name
+        assert error(getattr(grads, name), getattr(want, name)) <= 5e-7, name

@@ -34,10 +34,16 @@ def add_input_products(da, da_rows, x, x_rows, dU, first, last):
         add_transposed_product(da, da_rows, flat, x_rows, dU, first, last)
     else:
         tokens = x.reshape(x.size)
+        # A frequent token is a long sum, and tokens come in any order: so no partial sums, but
+        # float64 ones; transposed, so that the loop over units runs along a row.
+        sums = np.zeros((dU.shape[1], last - first))
         for k in range(da_rows.size):
-            token = tokens[x_rows[k]]
+            column = sums[tokens[x_rows[k]]]
             for i in range(first, last):
-                dU[i, token] += da[da_rows[k], i]
+                column[i - first] += da[da_rows[k], i]
+        for i in range(first, last):
+            for token in range(dU.shape[1]):
+                dU[i, token] = sums[token, i - first]
 
 
 @kernel

@@ -372,8 +372,10 @@ TABLE = [
     ),
     *rows(
         TIME.body.backward,
-        ("dh", H[:3], ValueError, "x, dh", "T_out = 6", "got shape (3, 2, 5)"),
-        ("dh", H.astype("f4"), TypeError, "x, dh", "one dtype", "float64 and float32"),
+        ("state", H, TypeError, "state", "what forward returned", "got ndarray"),
+        ("dh", H[:3], ValueError, "state.h, dh", "T_out = 6", "got shape (3, 2, 5)"),
+        ("dh", H[..., 1:], ValueError, "output_size, dh", "m = 5", "got shape (6, 2, 4)"),
+        ("dh", H.astype("f4"), TypeError, "dh", "expected float64", "got float32"),
     ),
     *rows(
         fastrnn.SGD,

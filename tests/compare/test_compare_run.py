@@ -208,10 +208,9 @@ def test_the_gradient_error_is_that_of_float32():
     task = AddingTask(10)
     model = build_model("tdnn", task, 2_500, seed=0)
     batch = next(task.batches(0, 0, 1))
-    assert 1e-9 < gradient_error(model, batch, 1) < 1e-5
-    exact = model.astype(np.float64)
+    assert 1e-9 < gradient_error(model, [batch], 1) < 1e-5
     wide = batch._replace(x=batch.x.astype(np.float64), targets=batch.targets.astype(np.float64))
-    assert gradient_error(exact, wide, 1) == 0.0
+    assert gradient_error(model.astype(np.float64), [wide], 1) == 0.0
 
 
 def test_the_mean_loss_is_over_predictions_not_batches():
@@ -229,3 +228,17 @@ def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / "runs" / "adding-elman-0.json").write_text(content)
     with pytest.raises(ComparisonError, match=r"adding-elman-0\.json"):
         Store(tmp_path).load()
+
+
+def test_a_relu_unit_on_its_kink_does_not_make_the_gradient_error():
+    # Every unit of the first layer gets an input that cancels to rounding at each mark.
+    task = AddingTask(10)
+    model = build_model("tdnn", task, 2_500, seed=0)
+    W, b = (model.parameters()[name] for name in ("W0", "b0"))
+    W[..., 0], W[..., 1], b[:] = 0.0, 0.1, -0.1
+    batches = list(task.batches(0, 0, 5))
+    assert gradient_error(model, batches, 1) < 1e-5
+    before = {name: array.copy() for name, array in model.parameters().items()}
+    gradient_error(model, batches, 1)
+    for name, array in model.parameters().items():
+        assert np.array_equal(array, before[name])

@@ -17,7 +17,7 @@ LINT = "from importlinter.cli import lint_imports_command; lint_imports_command(
 
 PLANTED = [
     ("fastrnn-floors", "fastrnn/kernels/elman.py", "from fastrnn.arrays import count"),
-    ("fastrnn-floors", "fastrnn/simd/fma.py", "import fastrnn.kernels.gemm"),
+    ("fastrnn-floors", "fastrnn/simd/vec.py", "import fastrnn.kernels.gemm"),
     ("fastrnn-floors", "fastrnn/reference/elman.py", "from fastrnn import kernels"),
     ("fastrnn-floors", "fastrnn/losses.py", "from fastrnn import Elman"),
     ("fastrnn-floors", "fastrnn/floorless.py", "import math"),

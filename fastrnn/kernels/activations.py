@@ -1,8 +1,8 @@
 """Activation functions f and their slopes f', applied to one row (MATH.md sections 1 and 8)."""
 
-import math
-
 from fastrnn.jit import kernel
+from fastrnn.simd import lanes, load, load_part, store, store_part
+from fastrnn.simd.functions import sigmoid, tanh
 
 __all__ = ["activate", "activation_code", "multiply_slope"]
 
@@ -24,18 +24,35 @@ def activation_code(activation):
 @kernel
 def activate(code, row):
     """Replace the pre-activations a in `row` by h = f(a); relu(NaN) is NaN."""
-    one = row.dtype.type(1)
     zero = row.dtype.type(0)
     if code == 1:
-        for i in range(row.size):
-            row[i] = math.tanh(row[i])
+        _replace_by_tanh(row)
     elif code == 2:
         for i in range(row.size):
             if row[i] < zero:  # not max: NaN stays NaN
                 row[i] = zero
     elif code == 3:
-        for i in range(row.size):
-            row[i] = one / (one + math.exp(-row[i]))
+        _replace_by_sigmoid(row)
+
+
+@kernel
+def _replace_by_tanh(row):
+    whole = row.size - row.size % lanes(row)
+    for i in range(0, whole, lanes(row)):
+        store(row, i, tanh(load(row, i)))
+    if whole < row.size:
+        rest = row.size - whole
+        store_part(row, whole, tanh(load_part(row, whole, rest)), rest)
+
+
+@kernel
+def _replace_by_sigmoid(row):
+    whole = row.size - row.size % lanes(row)
+    for i in range(0, whole, lanes(row)):
+        store(row, i, sigmoid(load(row, i)))
+    if whole < row.size:
+        rest = row.size - whole
+        store_part(row, whole, sigmoid(load_part(row, whole, rest)), rest)
 
 
 @kernel

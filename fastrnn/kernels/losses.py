@@ -7,6 +7,8 @@ import numpy as np
 from fastrnn.jit import kernel
 from fastrnn.kernels.rows import full_lengths
 from fastrnn.results import Loss
+from fastrnn.simd import broadcast, lane, lanes, like, load, load_part, maximum, store, store_part
+from fastrnn.simd.functions import exp
 
 __all__ = ["sigmoid", "sigmoid_cross_entropy", "softmax", "softmax_cross_entropy", "squared_error"]
 
@@ -49,17 +51,41 @@ def _weight(weights, lengths, t, b):
 @kernel
 def _softmax_row(o, out):
     """Store softmax(o) in `out` and return logsumexp(o): exp never overflows."""
-    highest = o[0]
-    for i in range(1, o.size):
-        highest = max(highest, o[i])
+    n, step = o.size, lanes(o)
+    whole = n - n % step
+    highest = _highest(o, whole)
+    top = broadcast(highest)
     total = 0.0
-    for i in range(o.size):
-        out[i] = math.exp(o[i] - highest)
+    sums = like(top, 0.0)
+    for i in range(0, whole, step):
+        e = exp(load(o, i) - top)
+        store(out, i, e)
+        sums = sums + e
+    if whole < n:
+        store_part(out, whole, exp(load_part(o, whole, n - whole) - top), n - whole)
+    for i in range(step):
+        total += lane(sums, i)
+    for i in range(whole, n):
         total += out[i]
     scale = o.dtype.type(1 / total)
-    for i in range(o.size):
+    for i in range(n):
         out[i] *= scale
     return highest + math.log(total)
+
+
+@kernel
+def _highest(o, whole):
+    """Return the largest number of the row o, whose first `whole` numbers fill vectors."""
+    highest = o[0]
+    if whole > 0:
+        tops = load(o, 0)
+        for i in range(lanes(o), whole, lanes(o)):
+            tops = maximum(tops, load(o, i))
+        for i in range(lanes(o)):
+            highest = max(highest, lane(tops, i))
+    for i in range(whole, o.size):
+        highest = max(highest, o[i])
+    return highest
 
 
 @kernel

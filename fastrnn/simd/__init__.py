@@ -1,5 +1,67 @@
-"""Ground floor: what the kernels need from the processor. All LLVM of the project lives here."""
+"""Ground floor: vectors of the processor as values in a kernel. All LLVM of the project lives here.
 
-from fastrnn.simd.fma import fma
+A processor adds and multiplies many numbers with one instruction: 16 float32 with registers of 512
+bits, 8 with 256, 4 with 128. LLVM, which turns a kernel into machine code, finds such instructions
+in simple loops by itself; but it stops at half the width of many machines, and it has no vector
+form of exp or tanh. So an inner loop can say it itself, in a few words:
 
-__all__ = ["fma"]
+    v = load(array, i)                  # the numbers array.flat[i : i + lanes(array)]
+    v = fma(v, broadcast(factor), v)    # v * factor + v in every lane
+    store(array, i, v)
+
+`v` is a Numba value of the type `Vec`; in LLVM's terms it is of the type ``<16 x float>``, say, and
+it lives in one register. Each function here is one LLVM instruction or a handful, put into the
+kernel's code by `numba.extending.intrinsic`.
+
+`vec.py` holds these functions for compiled code, `plain.py` the same ones for plain Python, used
+with ``NUMBA_DISABLE_JIT=1``: a vector is then a small NumPy array. `functions.py` builds exp, tanh
+and sigmoid from them.
+
+Indices count elements of a C-contiguous array of any rank; nothing checks them.
+"""
+
+import importlib
+from typing import Any
+
+import numba
+
+_PLAIN = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+_vectors: Any = importlib.import_module("fastrnn.simd.plain" if _PLAIN else "fastrnn.simd.vec")
+
+VECTOR_BYTES: int = _vectors.VECTOR_BYTES
+absolute = _vectors.absolute
+broadcast = _vectors.broadcast
+copysign = _vectors.copysign
+fma = _vectors.fma
+if_negative = _vectors.if_negative
+is_single = _vectors.is_single
+lane = _vectors.lane
+lanes = _vectors.lanes
+like = _vectors.like
+load = _vectors.load
+load_part = _vectors.load_part
+maximum = _vectors.maximum
+minimum = _vectors.minimum
+power_of_two = _vectors.power_of_two
+store = _vectors.store
+store_part = _vectors.store_part
+
+__all__ = [
+    "VECTOR_BYTES",
+    "absolute",
+    "broadcast",
+    "copysign",
+    "fma",
+    "if_negative",
+    "is_single",
+    "lane",
+    "lanes",
+    "like",
+    "load",
+    "load_part",
+    "maximum",
+    "minimum",
+    "power_of_two",
+    "store",
+    "store_part",
+]

@@ -1,0 +1,101 @@
+"""Vectors as small NumPy arrays: the twin of `vec.py` for ``NUMBA_DISABLE_JIT=1``.
+
+One source for speed, debugging and coverage; what the functions are for stands in `fastrnn.simd`.
+"""
+
+from typing import Any
+
+import numpy as np
+
+# Narrow, so that small tests reach every edge.
+VECTOR_BYTES = 16
+
+
+def lanes(array: Any) -> int:
+    """Return how many of the array's numbers a vector holds."""
+    return VECTOR_BYTES // array.itemsize
+
+
+def is_single(vec: Any) -> bool:
+    """Return whether the lanes are float32."""
+    return bool(vec.dtype == np.float32)
+
+
+def broadcast(x: Any) -> Any:
+    """Return the scalar x in every lane."""
+    return np.full(VECTOR_BYTES // np.dtype(type(x)).itemsize, x)
+
+
+def like(vec: Any, x: Any) -> Any:
+    """Return the scalar x, converted to the type of vec's lanes, in every lane."""
+    return np.full_like(vec, x)
+
+
+def load(array: Any, index: int) -> Any:
+    """Return a vector of consecutive numbers."""
+    return load_part(array, index, lanes(array))
+
+
+def store(array: Any, index: int, vec: Any) -> None:
+    """Write a vector to consecutive numbers of the array."""
+    store_part(array, index, vec, lanes(array))
+
+
+def load_part(array: Any, index: int, count: int) -> Any:
+    """Return a vector of `count` consecutive numbers, and zeros."""
+    vec = np.zeros(lanes(array), array.dtype)
+    count = max(0, min(count, vec.size))
+    vec[:count] = array.reshape(-1)[index : index + count]
+    return vec
+
+
+def store_part(array: Any, index: int, vec: Any, count: int) -> None:
+    """Write a vector's first `count` lanes."""
+    count = max(0, min(count, vec.size))
+    array.reshape(-1)[index : index + count] = vec[:count]
+
+
+def lane(vec: Any, index: int) -> Any:
+    """Return the number in one lane."""
+    return vec[index]
+
+
+def fma(x: Any, y: Any, z: Any) -> Any:
+    """Return x * y + z, rounded twice."""
+    return x * y + z
+
+
+def absolute(vec: Any) -> Any:
+    """Return abs(vec)."""
+    return np.abs(vec)
+
+
+def copysign(size: Any, sign: Any) -> Any:
+    """Return the size of one vector with the sign of another."""
+    return np.copysign(size, sign)
+
+
+def minimum(x: Any, y: Any) -> Any:
+    """Return the smaller of two vectors; NaN in x stays NaN."""
+    return np.where(x > y, y, x)
+
+
+def maximum(x: Any, y: Any) -> Any:
+    """Return the larger of two vectors; NaN in x stays NaN."""
+    return np.where(x < y, y, x)
+
+
+def if_negative(x: Any, yes: Any, no: Any) -> Any:
+    """Return, lane by lane, `yes` where x < 0 and `no` elsewhere."""
+    return np.where(x < 0, yes, no)
+
+
+def power_of_two(shifted: Any) -> Any:
+    """Return 2**n from shifted = n + 1.5 * 2**(bits of the mantissa), n integral."""
+    integer, bias, mantissa = (np.int32, 127, 23) if is_single(shifted) else (np.int64, 1023, 52)
+    return ((shifted.view(integer) + integer(bias)) << integer(mantissa)).view(shifted.dtype)
+
+
+def put(regs: tuple[Any, ...], index: int, vec: Any) -> tuple[Any, ...]:
+    """Return the tuple with one vector replaced."""
+    return (*regs[:index], vec, *regs[index + 1 :])

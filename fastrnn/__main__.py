@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import fastrnn
-from fastrnn.environment import environment
+from fastrnn.environment import describe
 
 __all__ = ["main"]
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"fastrnn {fastrnn.__version__}")
     options = parser.parse_args(arguments)
     try:
-        facts = environment(cuda=True)
+        facts = describe(cuda=True)
     except ValueError as error:  # FASTRNN_NUM_THREADS holds nonsense
         parser.exit(2, f"python -m fastrnn: error: {error}\n")
     if options.json:

@@ -13,7 +13,7 @@ import numpy as np
 import fastrnn
 from fastrnn.threads import thread_count
 
-__all__ = ["cuda_status", "environment"]
+__all__ = ["cuda_status", "describe"]
 
 # Features as LLVM spells them, and the bits of their vectors (sve: at least); the widest first.
 _FEATURES = {
@@ -28,7 +28,7 @@ _FEATURES = {
 }
 
 
-def environment(*, cuda: bool = False) -> dict[str, Any]:
+def describe(*, cuda: bool = False) -> dict[str, Any]:
     """Return versions, processor, threads and GPU, in a form that JSON can hold.
 
     Parameters
@@ -52,8 +52,8 @@ def environment(*, cuda: bool = False) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from fastrnn.environment import environment
-    >>> environment()["threads"] >= 1
+    >>> from fastrnn.environment import describe
+    >>> describe()["threads"] >= 1
     True
     """
     features = _features()

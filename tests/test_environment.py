@@ -15,7 +15,7 @@ import pytest
 import fastrnn
 import fastrnn.environment as module
 from fastrnn.__main__ import main
-from fastrnn.environment import cuda_status, environment
+from fastrnn.environment import cuda_status, describe
 
 
 def no_numba_cuda(name):
@@ -38,7 +38,7 @@ def plant_cuda(monkeypatch, **attributes):
 
 def test_facts_are_those_of_this_process(monkeypatch):
     monkeypatch.setenv("FASTRNN_NUM_THREADS", "3")
-    facts = environment()
+    facts = describe()
     assert facts["fastrnn"] == fastrnn.__version__
     assert facts["numba"] == numba.__version__
     assert facts["numpy"] == np.__version__
@@ -61,7 +61,7 @@ def test_facts_are_those_of_this_process(monkeypatch):
 )
 def test_widest_vector(monkeypatch, found, features, bits):
     monkeypatch.setattr(module.llvm, "get_host_cpu_features", lambda: found)
-    facts = environment()
+    facts = describe()
     assert facts["features"] == features
     assert facts["vector_bits"] == bits
 
@@ -71,12 +71,12 @@ def test_no_features_where_llvm_cannot_tell(monkeypatch):
         raise RuntimeError("LLVM could not determine the features")
 
     monkeypatch.setattr(module.llvm, "get_host_cpu_features", cannot_tell)
-    assert environment()["features"] == []
+    assert describe()["features"] == []
 
 
 def test_cuda_package_missing(monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", no_numba_cuda)
-    assert "fastrnn[cuda]" in environment(cuda=True)["cuda"]
+    assert "fastrnn[cuda]" in describe(cuda=True)["cuda"]
 
 
 def test_cuda_driver_missing(monkeypatch):
@@ -107,12 +107,12 @@ def test_cuda_device(monkeypatch, capsys, name):
 def test_module_prints_one_line_per_fact(capsys):
     assert main([]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert names == list(environment(cuda=True))
+    assert names == list(describe(cuda=True))
 
 
 def test_json(capsys):
     assert main(["--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == environment(cuda=True)
+    assert json.loads(capsys.readouterr().out) == describe(cuda=True)
 
 
 @pytest.mark.parametrize(

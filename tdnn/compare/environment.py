@@ -1,46 +1,22 @@
-"""On what a run was made: versions, processor, threads. No names of machines, no paths."""
+"""On what a run was made, as the report shows it: no names of machines, no paths."""
 
-import os
-import platform
-from pathlib import Path
+from fastrnn import thread_count
+from fastrnn.environment import describe
 
-import llvmlite
-import numba
-import numpy as np
-
-import fastrnn
-
-__all__ = ["environment"]
+__all__ = ["environment_labels"]
 
 
-def environment(threads: int | None) -> dict[str, str]:
-    """Label -> value, as the report shows it.
+def environment_labels(threads: int | None) -> dict[str, str]:
+    """Return label -> value: versions, processor, and the threads that the run may use.
 
     Examples
     --------
-    >>> from tdnn.compare.environment import environment
-    >>> environment(2)["threads"]
+    >>> from tdnn.compare.environment import environment_labels
+    >>> environment_labels(2)["threads"]
     '2'
     """
+    facts = describe() | {"threads": thread_count(threads)}
     return {
-        "fastrnn": fastrnn.__version__,
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "llvmlite": llvmlite.__version__,
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": str(os.cpu_count() or "unknown"),
-        "threads": str(fastrnn.thread_count(threads)),
+        label: " ".join(fact) if isinstance(fact, list) else str(fact)
+        for label, fact in facts.items()
     }
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()

@@ -7,7 +7,7 @@ import numpy as np
 
 import fastrnn
 from fastrnn.checkpoint import load_arrays, save_arrays
-from tdnn.compare.environment import environment
+from tdnn.compare.environment import environment_labels
 from tdnn.compare.errors import ComparisonInterrupted
 from tdnn.compare.measure import gradient_error, mean_loss, throughput
 from tdnn.compare.models import build_model, describe
@@ -131,7 +131,7 @@ class Run:
                 "training": self.curve[-1]["seconds"],
                 "sequences_per_second": speed,
             },
-            "environment": environment(self.threads),
+            "environment": environment_labels(self.threads),
         }
 
     def _train(self) -> None:

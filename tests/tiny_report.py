@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 COMMAND = Path(sys.executable).with_name("rnn-vs-tdnn")
-SMALL = ("--quick", "--steps", "20", "--seeds", "3", "--budget", "3000", "--length", "12")
+SMALL = ("--quick", "--steps", "20", "--seeds", "3", "--budget", "8000", "--length", "12")
 # Whatever makes a browser ask another address: the names of XML dialects do not.
 OUTSIDE = re.compile(
     r"<(?:script|link|iframe|object|embed|base)\b|@import|https?://(?!www\.w3\.org/)"

@@ -218,7 +218,7 @@ def build_model(name: str, task: Task, budget: int, seed: int) -> fastrnn.Sequen
     >>> from tdnn.compare.tasks import AddingTask
     >>> model = build_model("tdnn", AddingTask(50), 10_000, seed=0)
     >>> sum(array.size for array in model.parameters().values())
-    10055
+    10064
     """
     family = MODELS[name]
     rng = np.random.default_rng([seed, 0, 2])

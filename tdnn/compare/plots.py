@@ -142,6 +142,7 @@ def score_plot(
         axes.set_yticks(range(len(models)), models)
         axes.set_ylim(len(models) - 0.4, -0.6)
         axes.grid(False, axis="y")
+        axes.locator_params(axis="x", nbins=4)  # or long labels would touch
         axes.set_xlabel(f"test, {metric}")
         return _svg(figure, name, title)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
-from fastrnn.kernels.activations import activation_code
+from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.kernels.elman import (
     backward_rows,
     backward_weights,
@@ -20,9 +20,7 @@ from fastrnn.results import ElmanGrads, ElmanState
 from fastrnn.streams import ElmanStream
 from fastrnn.threads import share
 
-__all__ = ["ACTIVATIONS", "Elman", "ElmanTrace", "elman_backward", "elman_forward"]
-
-ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+__all__ = ["Elman", "ElmanTrace", "elman_backward", "elman_forward"]
 
 
 def elman_forward(
@@ -85,7 +83,7 @@ def elman_forward(
     b = args.floats("b", b, "m")
     h0 = args.optional("h0", h0, "B m")
     lengths = _check_lengths(args, x, U, lengths)
-    code = activation_code(choice("activation", activation, ACTIVATIONS))
+    code = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
 
     T, B = x.shape[:2]
     m, p = U.shape
@@ -148,7 +146,7 @@ def elman_backward(
     h0 = args.optional("h0", h0, "B m")
     dh_last = args.optional("dh_last", dh_last, "B m")
     lengths = _check_lengths(args, x, U, lengths)
-    code = activation_code(choice("activation", activation, ACTIVATIONS))
+    code = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
 
     T, B, m = h.shape
     dtype = U.dtype

@@ -11,7 +11,7 @@ from fastrnn.jit import kernel
 from fastrnn.kernels.activations import activate, activation_code, multiply_slope
 from fastrnn.kernels.gemm import add_product, add_row_sums
 from fastrnn.kernels.inputs import add_input, add_input_products, empty_input_gradient
-from fastrnn.kernels.rows import full_lengths, shifted_rows
+from fastrnn.kernels.rows import copy_row, full_lengths, shifted_rows
 from fastrnn.simd import fma
 from tdnn.results import TDNNGrads, TDNNState
 
@@ -19,6 +19,7 @@ __all__ = ["tdnn_backward", "tdnn_forward", "tdnn_step"]
 
 # Codes of the paddings; "causal" is "zero" with offsets <= 0 only.
 VALID, ZERO, REPLICATE = 0, 1, 2
+PADDINGS = {"valid": VALID, "zero": ZERO, "replicate": REPLICATE, "causal": ZERO}
 
 
 @kernel
@@ -58,7 +59,7 @@ def offset_array(offsets):
 
 @kernel
 def padding_code(padding):
-    """Return the number by which the kernels know a padding's name."""
+    """Return a padding's number in PADDINGS; compiled code has no such dict of constants."""
     if padding == "valid":
         return VALID
     if padding == "zero" or padding == "causal":
@@ -133,7 +134,7 @@ def forward_rows(x, weights, b, shifts, lengths, counts, code, mode, stride, h, 
     for i in range(frames):
         for row in range(first, last):
             if i < counts[row]:
-                h[i, row] = b
+                copy_row(b, h[i, row])
             else:
                 h[i, row] = 0
     for j in range(shifts.size):
@@ -180,7 +181,7 @@ def backward_rows(dh, h, W, shifts, lengths, counts, code, mode, stride, dx, da,
     for i in range(frames):
         for row in range(first, last):
             if i < counts[row]:
-                da[i, row] = dh[i, row]
+                copy_row(dh[i, row], da[i, row])
                 multiply_slope(code, h[i, row], da[i, row])
             else:
                 da[i, row] = 0
@@ -247,7 +248,7 @@ def tdnn_step(x_t, ring, position, W, b, offsets, activation="relu", out=None):
     for j in range(len(offsets)):
         ahead = max(ahead, offsets[j])
     for row in range(B):
-        state[row] = b
+        copy_row(b, state[row])
     for j in range(len(offsets)):
         add_frame(ring[(position - ahead + offsets[j]) % R], W[j], state)
     for row in range(B):

@@ -6,24 +6,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.arrays import Arguments, as_array, choice, count
-from fastrnn.elman import ACTIVATIONS
-from fastrnn.kernels.activations import activation_code
+from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.kernels.inputs import empty_input_gradient
 from fastrnn.threads import share
 from tdnn.kernels import (
+    PADDINGS,
     backward_rows,
     backward_weights,
     forward_rows,
     output_length,
     output_lengths,
-    padding_code,
     transpose_weights,
 )
 from tdnn.results import TDNNGrads, TDNNState
 
 __all__ = ["PADDINGS", "check_offsets", "check_padding", "tdnn_backward", "tdnn_forward"]
-
-PADDINGS = ("valid", "zero", "replicate", "causal")
 
 # Larger offsets than any sequence's length only risk an overflow of int64.
 _LARGEST_OFFSET = 2**31
@@ -94,7 +91,7 @@ def tdnn_forward(
     args, x, W, shifts, mode = _check_inputs(x, W, offsets, padding)
     b = args.floats("b", b, "m")
     valid = _check_lengths(args, x, W, lengths)
-    code = activation_code(choice("activation", activation, ACTIVATIONS))
+    code = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
     stride = count("stride", stride)
 
     T, B = x.shape[:2]
@@ -157,7 +154,7 @@ def tdnn_backward(
     dh = args.floats("dh", dh, "T_out B m")
     h = args.floats("h", h, "T_out B m")
     valid = _check_lengths(args, x, W, lengths)
-    code = activation_code(choice("activation", activation, ACTIVATIONS))
+    code = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
 
     B, m = h.shape[1:]
     counts = output_lengths(valid, shifts, mode, stride)
@@ -183,7 +180,7 @@ def _check_inputs(
     shifts = check_offsets("offsets", offsets)
     check_padding(padding, shifts)
     args = Arguments({"C": (shifts.size, "offsets")})
-    return args, args.inputs("x", x), args.floats("W", W, "C m p"), shifts, padding_code(padding)
+    return args, args.inputs("x", x), args.floats("W", W, "C m p"), shifts, PADDINGS[padding]
 
 
 def check_offsets(name: str, value: ArrayLike) -> NDArray[np.int64]:

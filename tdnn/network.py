@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
-from fastrnn.elman import ACTIVATIONS
+from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.layer import Gradients
 from tdnn.layer import PADDINGS, check_padding, tdnn_backward, tdnn_forward
 from tdnn.results import TDNNState

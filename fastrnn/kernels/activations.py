@@ -4,12 +4,15 @@ from fastrnn.jit import kernel
 from fastrnn.simd import lanes, load, load_part, store, store_part
 from fastrnn.simd.functions import sigmoid, tanh
 
-__all__ = ["activate", "activation_code", "multiply_slope"]
+__all__ = ["ACTIVATIONS", "activate", "activation_code", "multiply_slope"]
+
+# The numbers by which the kernels' inner loops know them.
+ACTIVATIONS = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 0}
 
 
 @kernel
 def activation_code(activation):
-    """Return the number by which the kernels' inner loops know an activation's name."""
+    """Return an activation's number in ACTIVATIONS; compiled code has no such dict of constants."""
     if activation == "tanh":
         return 1
     if activation == "relu":

@@ -6,7 +6,7 @@ from fastrnn.jit import kernel
 from fastrnn.kernels.activations import activate, activation_code, multiply_slope
 from fastrnn.kernels.gemm import add_product, add_row_sums, add_transposed_product
 from fastrnn.kernels.inputs import add_input, add_input_products, empty_input_gradient
-from fastrnn.kernels.rows import full_lengths, shifted_rows, step_rows
+from fastrnn.kernels.rows import copy_row, full_lengths, shifted_rows, step_rows
 from fastrnn.results import ElmanGrads, ElmanState
 
 __all__ = ["elman_backward", "elman_forward", "elman_step"]
@@ -55,7 +55,7 @@ def forward_rows(x, weights, b, h0, lengths, code, h, h_last, first, last):
     for t in range(T):
         for row in range(first, last):
             if t < lengths[row]:
-                h[t, row] = b
+                copy_row(b, h[t, row])
             else:
                 h[t, row] = 0
     rows = shifted_rows(lengths, T, first, last, 0)
@@ -74,9 +74,9 @@ def forward_rows(x, weights, b, h0, lengths, code, h, h_last, first, last):
             activate(code, flat[alive[i]])
     for row in range(first, last):
         if lengths[row] > 0:
-            h_last[row] = h[lengths[row] - 1, row]
+            copy_row(h[lengths[row] - 1, row], h_last[row])
         else:
-            h_last[row] = h0[row]
+            copy_row(h0[row], h_last[row])
 
 
 @kernel
@@ -117,7 +117,7 @@ def backward_rows(dh, h, U, W, dh_last, lengths, code, dx, dh0, da, first, last)
         da[t, first:last] = 0
         for row in range(first, last):
             if t < lengths[row]:
-                da[t, row] = dh[t, row]
+                copy_row(dh[t, row], da[t, row])
             if t == lengths[row] - 1:
                 for j in range(m):
                     da[t, row, j] += dh_last[row, j]
@@ -132,7 +132,7 @@ def backward_rows(dh, h, U, W, dh_last, lengths, code, dx, dh0, da, first, last)
         if lengths[row] > 0:
             dh0[row] = 0
         else:
-            dh0[row] = dh_last[row]
+            copy_row(dh_last[row], dh0[row])
     if T > 0:
         n = step_rows(lengths, B, 0, first, last, alive)
         add_product(flat, alive[:n], W, dh0, alive[:n])
@@ -170,7 +170,7 @@ def elman_step(x_t, h, U, W, b, activation="tanh", out=None):
     code = activation_code(activation)
     rows = np.arange(B)
     for row in range(B):
-        state[row] = b
+        copy_row(b, state[row])
     if x_t.ndim == 2:
         add_product(x_t, rows, U.T, state, rows)
     else:

@@ -144,5 +144,6 @@ def add_row_sums(da, rows, db, first, last):
         for i in range(first, last):
             partial[i - first] += da[rows[k], i]
         if k % CHUNK == CHUNK - 1 or k == rows.size - 1:
-            db[first:last] += partial
-            partial[:] = 0
+            for i in range(first, last):  # in an array expression, error messages compile too
+                db[i] += partial[i - first]
+                partial[i - first] = 0

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastrnn.jit import kernel
 from fastrnn.kernels.gemm import add_product, add_row_sums, add_transposed_product
-from fastrnn.kernels.rows import full_lengths, shifted_rows
+from fastrnn.kernels.rows import copy_row, full_lengths, shifted_rows
 from fastrnn.results import LinearGrads
 
 __all__ = ["linear_backward", "linear_forward"]
@@ -33,7 +33,7 @@ def linear_forward_rows(h, weights, c, lengths, o, first, last):
     o[:, first:last] = 0
     rows = shifted_rows(lengths, T, first, last, 0)
     for i in range(rows.size):
-        flat[rows[i]] = c
+        copy_row(c, flat[rows[i]])
     add_product(h.reshape((T * B, h.shape[2])), rows, weights, flat, rows)
 
 

@@ -8,7 +8,14 @@ import numpy as np
 
 from fastrnn.jit import kernel
 
-__all__ = ["full_lengths", "shifted_rows", "step_rows"]
+__all__ = ["copy_row", "full_lengths", "shifted_rows", "step_rows"]
+
+
+@kernel
+def copy_row(source, target):
+    """Copy a row, element by element: ``target[:] = source`` compiles its error messages too."""
+    for i in range(source.size):
+        target[i] = source[i]
 
 
 @kernel

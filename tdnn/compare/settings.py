@@ -28,8 +28,8 @@ class Defaults:
 
 # task -> (full, quick)
 DEFAULTS: dict[str, tuple[Defaults, Defaults]] = {
-    "char": (Defaults(80_000, 2_500, 5), Defaults(35_000, 500, 3)),
-    "adding": (Defaults(20_000, 2_000, 5, length=200), Defaults(20_000, 500, 3, length=50)),
+    "char": (Defaults(80_000, 2_500, 5), Defaults(35_000, 800, 3)),
+    "adding": (Defaults(20_000, 2_000, 5, length=200), Defaults(20_000, 800, 3, length=50)),
 }
 
 # From 1, 2, 4, 8 and 16 thousandths, by the validation score of two seeds in the quick setting;

@@ -107,7 +107,7 @@ class Settings:
     >>> from tdnn.compare.settings import Settings
     >>> plan = Settings(tasks=("adding",), quick=True, length=20).plans()[0]
     >>> plan.task.context, plan.steps_in(1), plan.epochs
-    (20, 41, 12)
+    (20, 66, 12)
     """
 
     tasks: tuple[str, ...] = tuple(TASKS)

@@ -32,9 +32,9 @@ DEFAULTS: dict[str, tuple[Defaults, Defaults]] = {
     "adding": (Defaults(20_000, 2_000, 5, length=200), Defaults(20_000, 800, 3, length=50)),
 }
 
-# From 1, 2, 4, 8 and 16 thousandths, by the validation score of two seeds in the quick setting;
-# where two gave the same but for noise, the smaller. For elman on adding the full length decided:
-# with 200 steps it learns at 1 thousandth only.
+# From 1, 2, 4, 8 and 16 thousandths, by the validation score of two seeds on small settings near
+# those of --quick; where two gave the same but for noise, the smaller. For elman on adding the
+# full length decided: with 200 steps it learns at 1 thousandth only.
 LEARNING_RATES: dict[tuple[str, str], float] = {
     ("char", "elman"): 8e-3,
     ("char", "tdnn"): 8e-3,

@@ -9,12 +9,16 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.kernels.elman import (
+    backward_inputs,
     backward_rows,
     backward_weights,
     forward_rows,
-    transpose_weights,
+    pack_weights,
+    panels_of_input,
+    weights_size,
 )
 from fastrnn.kernels.inputs import empty_input_gradient
+from fastrnn.kernels.weights import pack_backward, packed_size
 from fastrnn.layer import Gradients
 from fastrnn.results import ElmanGrads, ElmanState
 from fastrnn.streams import ElmanStream
@@ -87,11 +91,11 @@ def elman_forward(
 
     T, B = x.shape[:2]
     m, p = U.shape
-    weights = np.empty((p + m, m), U.dtype)
-    transpose_weights(U, W, weights)
+    panels = np.empty(weights_size(U, W), U.dtype)
+    pack_weights(U, W, panels)
     h, h_last = np.empty((T, B, m), U.dtype), np.empty((B, m), U.dtype)
     work = T * B * m * (m + (p if x.ndim == 3 else 1))
-    share(forward_rows, (x, weights, b, h0, lengths, code, h, h_last), B, threads, work)
+    share(forward_rows, (x, p, panels, b, h0, lengths, code, h, h_last), B, threads, work)
     return ElmanState(h, h_last)
 
 
@@ -154,7 +158,11 @@ def elman_backward(
     dU, dW, db = np.empty_like(U), np.empty_like(W), np.empty(m, dtype)
     dh0, da = np.empty((B, m), dtype), np.empty((T, B, m), dtype)
     work = T * B * m * (m + (U.shape[1] if x.ndim == 3 else 1))
-    share(backward_rows, (dh, h, U, W, dh_last, lengths, code, dx, dh0, da), B, threads, work)
+    panels = np.empty(packed_size(W, m, m), dtype)
+    pack_backward(W, panels, 0)
+    share(backward_rows, (dh, h, panels, dh_last, lengths, code, dh0, da), B, threads, work)
+    if dx is not None:
+        share(backward_inputs, (da, panels_of_input(dx, U), lengths, dx), B, threads, work)
     share(backward_weights, (da, x, h, h0, lengths, dU, dW, db), m, threads, work)
     return ElmanGrads(dx, dU, dW, db, dh0)
 

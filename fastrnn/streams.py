@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn import kernels
 from fastrnn.arrays import Arguments, count, input_frame
+from fastrnn.kernels.activations import ACTIVATIONS
+from fastrnn.kernels.elman import pack_weights, packed_step, weights_size
 from fastrnn.layer import Stream
 from fastrnn.linear import linear_forward
 from fastrnn.losses import LOSSES
@@ -29,9 +30,11 @@ class ElmanStream:
         batch_size: int,
     ) -> None:
         self._batch_size = count("batch_size", batch_size)
-        self._size, self._activation = U.shape[1], activation
-        # In Fortran order the step's inner loops run along a column.
-        self._weights = (U.copy("F"), W.copy("F"), b.copy())
+        self._size = U.shape[1]
+        panels = np.empty(weights_size(U, W), b.dtype)
+        pack_weights(U, W, panels)
+        rows = np.arange(self._batch_size)
+        self._weights = rows, self._size, panels, b.copy(), ACTIVATIONS[activation]
         shape = (self._batch_size, b.size)
         self._h, self._next = np.zeros(shape, b.dtype), np.empty(shape, b.dtype)
 
@@ -49,7 +52,7 @@ class ElmanStream:
             If `x_t` is not as said; the state is then unchanged.
         """
         x_t = input_frame(x_t, self._batch_size, self._size, self._h.dtype)
-        kernels.elman_step(x_t, self._h, *self._weights, self._activation, self._next)
+        packed_step(x_t, self._h, *self._weights, self._next)
         self._h, self._next = self._next, self._h
         return self._h
 

@@ -7,12 +7,19 @@ lists; no window is ever copied.
 
 import numpy as np
 
-from fastrnn.jit import kernel
+from fastrnn.jit import kernel, part
 from fastrnn.kernels.activations import activate, activation_code, multiply_slope
 from fastrnn.kernels.gemm import add_product, add_row_sums
-from fastrnn.kernels.inputs import add_input, add_input_products, empty_input_gradient
-from fastrnn.kernels.rows import copy_row, full_lengths, shifted_rows
-from fastrnn.simd import fma
+from fastrnn.kernels.inputs import (
+    add_frame,
+    add_input,
+    add_input_products,
+    add_packed_frame,
+    empty_input_gradient,
+)
+from fastrnn.kernels.rows import copy_row, full_lengths, shifted_rows, start_from_bias
+from fastrnn.kernels.weights import flat_buffer, pack_backward, pack_forward, packed_size
+from fastrnn.simd.packing import panel_count
 from tdnn.results import TDNNGrads, TDNNState
 
 __all__ = ["tdnn_backward", "tdnn_forward", "tdnn_step"]
@@ -20,6 +27,9 @@ __all__ = ["tdnn_backward", "tdnn_forward", "tdnn_step"]
 # Codes of the paddings; "causal" is "zero" with offsets <= 0 only.
 VALID, ZERO, REPLICATE = 0, 1, 2
 PADDINGS = {"valid": VALID, "zero": ZERO, "replicate": REPLICATE, "causal": ZERO}
+
+# Numbers of h, or of its gradient, that stay in the L2 cache while all offsets add to them.
+_SPAN = 32_768
 
 
 @kernel
@@ -30,8 +40,9 @@ def tdnn_forward(
 
     Arguments are not checked. x (T, B, p) or integer token ids (T, B), W (C, m, p), b (m,),
     offsets an int64 array (C,) or a tuple of ints, lengths (B,) int64; x and the buffers are
-    C-contiguous. Buffers, overwritten: h (T_out, B, m), work (C, p, m) for the transposed weights.
-    Returns TDNNState(h, lengths).
+    C-contiguous. Buffers, overwritten: h (T_out, B, m), and work for the packed weights: C times p
+    times m numbers, m rounded up to a multiple of 16 (too small a one is not used). Returns
+    TDNNState(h, lengths).
     """
     T, B = x.shape[0], x.shape[1]
     C, m, p = W.shape
@@ -41,14 +52,14 @@ def tdnn_forward(
     counts = output_lengths(valid, shifts, mode, stride)
     frames = output_length(T, shifts, mode, stride)
     states = np.empty((frames, B, m), W.dtype) if h is None else h
-    weights = np.empty((C, p, m), W.dtype) if work is None else work
-    transpose_weights(W, weights)
+    panels = flat_buffer(work, C * packed_size(W, p, m), W)
+    pack_weights(W, panels)
     code = activation_code(activation)
-    forward_rows(x, weights, b, shifts, valid, counts, code, mode, stride, states, 0, B)
+    forward_rows(x, p, panels, b, shifts, valid, counts, code, mode, stride, states, 0, B)
     return TDNNState(states, counts)
 
 
-@kernel
+@part
 def offset_array(offsets):
     """Return the offsets, an array or a tuple, as an int64 array."""
     shifts = np.empty(len(offsets), np.int64)
@@ -57,7 +68,7 @@ def offset_array(offsets):
     return shifts
 
 
-@kernel
+@part
 def padding_code(padding):
     """Return a padding's number in PADDINGS; compiled code has no such dict of constants."""
     if padding == "valid":
@@ -69,7 +80,7 @@ def padding_code(padding):
     raise ValueError("padding: expected 'valid', 'zero', 'replicate' or 'causal'")
 
 
-@kernel
+@part
 def output_length(length, shifts, mode, stride):
     """Return how many output frames a sequence of `length` input frames has."""
     if mode == VALID:
@@ -77,7 +88,7 @@ def output_length(length, shifts, mode, stride):
     return (length + stride - 1) // stride
 
 
-@kernel
+@part
 def output_lengths(lengths, shifts, mode, stride):
     """Return the number of output frames of each sequence."""
     counts = np.empty(lengths.size, np.int64)
@@ -86,28 +97,26 @@ def output_lengths(lengths, shifts, mode, stride):
     return counts
 
 
-@kernel
-def transpose_weights(W, work):
-    """Store each W_j^T in `work` (C, p, m), so that the loops over units run along a row."""
+@part
+def pack_weights(W, panels):
+    """Pack each W_j for products W_j x, one behind the other."""
     for j in range(W.shape[0]):
-        for i in range(W.shape[1]):
-            for k in range(W.shape[2]):
-                work[j, k, i] = W[j, i, k]
+        pack_forward(W[j], panels, j * packed_size(W, W.shape[2], W.shape[1]))
 
 
-@kernel
-def window_rows(lengths, counts, frames, shift, stride, inside, outside, first, last):
+@part
+def window_rows(lengths, counts, begin, end, shift, stride, inside, outside, first, last):
     """List the output rows, and beside them the input rows, of one offset's products.
 
-    Output frame i reads input frame i * stride + shift. Where that frame exists the pair is listed
-    if `inside`; where it lies before or after its sequence, the pair with the sequence's nearest
-    frame is listed if `outside`. Only sequences first <= b < last.
+    Output frame i, begin <= i < end, reads input frame i * stride + shift. Where that frame exists
+    the pair is listed if `inside`; where it lies before or after its sequence, the pair with the
+    sequence's nearest frame is listed if `outside`. Only sequences first <= b < last.
     """
     B = lengths.size
-    out_rows = np.empty(counts[first:last].sum(), np.int64)
+    out_rows = np.empty(max(0, end - begin) * (last - first), np.int64)
     in_rows = np.empty(out_rows.size, np.int64)
     n = 0
-    for i in range(frames):
+    for i in range(begin, end):
         frame = i * stride + shift
         for b in range(first, last):
             if i < counts[b]:
@@ -119,32 +128,37 @@ def window_rows(lengths, counts, frames, shift, stride, inside, outside, first, 
     return out_rows[:n], in_rows[:n]
 
 
-@kernel
+@part
+def frames_at_once(m, first, last):
+    """Return how many frames to finish together, for their sums to stay in the cache."""
+    return max(1, _SPAN // max(1, (last - first) * m))
+
+
+@part
 def window_start(shifts, mode):
     """Return the input time at which output frame 0 stands."""
     return -shifts.min() if mode == VALID else 0
 
 
-@kernel
-def forward_rows(x, weights, b, shifts, lengths, counts, code, mode, stride, h, first, last):
+@part
+def forward_rows(x, p, panels, b, shifts, lengths, counts, code, mode, stride, h, first, last):
     """Do the work of `tdnn_forward` for the sequences first <= row < last."""
     frames, B, m = h.shape
     flat = h.reshape((frames * B, m))
     start = window_start(shifts, mode)
-    for i in range(frames):
-        for row in range(first, last):
-            if i < counts[row]:
-                copy_row(b, h[i, row])
-            else:
-                h[i, row] = 0
-    for j in range(shifts.size):
-        out_rows, in_rows = window_rows(
-            lengths, counts, frames, start + shifts[j], stride, True, mode == REPLICATE, first, last
-        )
-        add_input(x, in_rows, weights[j], flat, out_rows)
-    alive = shifted_rows(counts, frames, first, last, 0)
-    for i in range(alive.size):
-        activate(code, flat[alive[i]])
+    count, size = panel_count(h, m), packed_size(h, p, m)
+    span = frames_at_once(m, first, last)
+    for begin in range(0, frames, span):
+        end = min(begin + span, frames)
+        alive = start_from_bias(b, counts, h, begin, end, first, last)
+        for j in range(shifts.size):
+            out_rows, in_rows = window_rows(
+                lengths, counts, begin, end, start + shifts[j], stride,
+                True, mode == REPLICATE, first, last,
+            )  # fmt: skip
+            add_input(x, in_rows, p, panels, j * size, 0, count, flat, out_rows)
+        for i in range(alive.size):
+            activate(code, flat[alive[i]])
 
 
 @kernel
@@ -169,50 +183,69 @@ def tdnn_backward(
     valid = full_lengths(lengths, T, B)
     counts = output_lengths(valid, shifts, mode, stride)
     code = activation_code(activation)
-    backward_rows(dh, h, W, shifts, valid, counts, code, mode, stride, d_input, da, 0, B)
+    backward_rows(dh, h, counts, code, da, 0, B)
+    panels = panels_of_input(d_input, W)
+    backward_inputs(da, panels, shifts, valid, counts, mode, stride, d_input, 0, B)
     backward_weights(da, x, shifts, valid, counts, mode, stride, d_W, d_b, 0, m)
     return TDNNGrads(d_input, d_W, d_b)
 
 
-@kernel
-def backward_rows(dh, h, W, shifts, lengths, counts, code, mode, stride, dx, da, first, last):
-    """Compute da and dx of the sequences first <= row < last."""
-    frames = h.shape[0]
-    for i in range(frames):
+@part
+def panels_of_input(dx, W):
+    """Return each W_j packed for `backward_inputs`; nothing where dx is None."""
+    if dx is None:
+        return np.empty(0, W.dtype)
+    size = packed_size(W, W.shape[1], W.shape[2])
+    panels = np.empty(W.shape[0] * size, W.dtype)
+    for j in range(W.shape[0]):
+        pack_backward(W[j], panels, j * size)
+    return panels
+
+
+@part
+def backward_rows(dh, h, counts, code, da, first, last):
+    """Compute da of the sequences first <= row < last."""
+    for i in range(h.shape[0]):
         for row in range(first, last):
             if i < counts[row]:
                 copy_row(dh[i, row], da[i, row])
                 multiply_slope(code, h[i, row], da[i, row])
             else:
                 da[i, row] = 0
-    if dx is not None:
-        dx[:, first:last] = 0
+
+
+@part
+def backward_inputs(da, panels, shifts, lengths, counts, mode, stride, dx, first, last):
+    """Compute dx, unless it is None, of the sequences first <= row < last."""
+    if dx is None:
+        return
+    frames, B, m = da.shape
+    p = dx.shape[2]
+    flat, d_input = da.reshape((frames * B, m)), dx.reshape((dx.shape[0] * B, p))
+    count, size = panel_count(dx, p), packed_size(dx, m, p)
+    dx[:, first:last] = 0
+    span = frames_at_once(m, first, last)
+    for begin in range(0, frames, span):
+        end = min(begin + span, frames)
         for j in range(shifts.size):
             shift = window_start(shifts, mode) + shifts[j]
-            add_input_gradient(da, W[j], shift, lengths, counts, mode, stride, dx, first, last)
+            out_rows, in_rows = window_rows(
+                lengths, counts, begin, end, shift, stride, True, False, first, last
+            )
+            add_product(flat, out_rows, m, panels, j * size, 0, count, d_input, in_rows)
+            if mode == REPLICATE:
+                out_rows, in_rows = window_rows(
+                    lengths, counts, begin, end, shift, stride, False, True, first, last
+                )
+                # A sequence's end frame was read many times, and a product takes each row once.
+                for i in range(out_rows.size):
+                    one = slice(i, i + 1)
+                    add_product(
+                        flat, out_rows[one], m, panels, j * size, 0, count, d_input, in_rows[one]
+                    )
 
 
-@kernel
-def add_input_gradient(da, W_j, shift, lengths, counts, mode, stride, dx, first, last):
-    """Add W_j^T da of one offset to the frames of dx that it read."""
-    frames, B, m = da.shape
-    flat = da.reshape((frames * B, m))
-    d_input = dx.reshape((dx.shape[0] * B, dx.shape[2]))
-    out_rows, in_rows = window_rows(
-        lengths, counts, frames, shift, stride, True, False, first, last
-    )
-    add_product(flat, out_rows, W_j, d_input, in_rows)
-    if mode == REPLICATE:
-        out_rows, in_rows = window_rows(
-            lengths, counts, frames, shift, stride, False, True, first, last
-        )
-        # A sequence's end frame was read many times: one row per call keeps the order of its sum
-        # free of how rows are grouped, so of the number of threads.
-        for i in range(out_rows.size):
-            add_product(flat, out_rows[i : i + 1], W_j, d_input, in_rows[i : i + 1])
-
-
-@kernel
+@part
 def backward_weights(da, x, shifts, lengths, counts, mode, stride, dW, db, first, last):
     """Compute rows first <= i < last of each dW_j and of db: sums over all output frames."""
     frames, B, m = da.shape
@@ -220,7 +253,7 @@ def backward_weights(da, x, shifts, lengths, counts, mode, stride, dW, db, first
     start = window_start(shifts, mode)
     for j in range(shifts.size):
         out_rows, in_rows = window_rows(
-            lengths, counts, frames, start + shifts[j], stride, True, mode == REPLICATE, 0, B
+            lengths, counts, 0, frames, start + shifts[j], stride, True, mode == REPLICATE, 0, B
         )
         add_input_products(flat, out_rows, x, in_rows, dW[j], first, last)
     add_row_sums(flat, shifted_rows(counts, frames, 0, B, 0), db, first, last)
@@ -243,10 +276,7 @@ def tdnn_step(x_t, ring, position, W, b, offsets, activation="relu", out=None):
     R, B = ring.shape[0], ring.shape[1]
     state = np.empty((B, W.shape[1]), W.dtype) if out is None else out
     code = activation_code(activation)
-    ring[position % R] = x_t
-    ahead = 0
-    for j in range(len(offsets)):
-        ahead = max(ahead, offsets[j])
+    ahead = store_frame(x_t, ring, position, offsets)
     for row in range(B):
         copy_row(b, state[row])
     for j in range(len(offsets)):
@@ -256,17 +286,25 @@ def tdnn_step(x_t, ring, position, W, b, offsets, activation="relu", out=None):
     return state
 
 
-@kernel
-def add_frame(frame, W_j, a):
-    """Add W_j x to each row of a, for the frame x (B, p) or its token ids (B,)."""
-    B, m = a.shape
-    if frame.ndim == 2:
-        for row in range(B):
-            for k in range(frame.shape[1]):
-                for i in range(m):
-                    a[row, i] = fma(frame[row, k], W_j[i, k], a[row, i])
-    else:
-        for row in range(B):
-            if frame[row] >= 0:
-                for i in range(m):
-                    a[row, i] += W_j[i, frame[row]]
+@part
+def store_frame(x_t, ring, position, offsets):
+    """Store x_t in the ring; return how far ahead of a frame its window looks."""
+    ring[position % ring.shape[0]] = x_t
+    ahead = 0
+    for j in range(len(offsets)):
+        ahead = max(ahead, offsets[j])
+    return ahead
+
+
+@part
+def packed_step(x_t, ring, position, rows, p, panels, b, offsets, code, out):
+    """Do the work of `tdnn_step`, W packed by `pack_weights`; rows lists 0 ... B-1."""
+    ahead = store_frame(x_t, ring, position, offsets)
+    count, size = panel_count(out, b.size), packed_size(out, p, b.size)
+    for row in range(rows.size):
+        copy_row(b, out[row])
+    for j in range(offsets.size):
+        frame = ring[(position - ahead + offsets[j]) % ring.shape[0]]
+        add_packed_frame(frame, rows, p, panels, j * size, 0, count, out, rows)
+    for row in range(rows.size):
+        activate(code, out[row])

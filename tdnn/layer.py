@@ -8,15 +8,18 @@ from numpy.typing import ArrayLike, NDArray
 from fastrnn.arrays import Arguments, as_array, choice, count
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.kernels.inputs import empty_input_gradient
+from fastrnn.kernels.weights import packed_size
 from fastrnn.threads import share
 from tdnn.kernels import (
     PADDINGS,
+    backward_inputs,
     backward_rows,
     backward_weights,
     forward_rows,
     output_length,
     output_lengths,
-    transpose_weights,
+    pack_weights,
+    panels_of_input,
 )
 from tdnn.results import TDNNGrads, TDNNState
 
@@ -96,13 +99,13 @@ def tdnn_forward(
 
     T, B = x.shape[:2]
     C, m, p = W.shape
-    weights = np.empty((C, p, m), W.dtype)
-    transpose_weights(W, weights)
+    panels = np.empty(C * packed_size(W, p, m), W.dtype)
+    pack_weights(W, panels)
     counts = output_lengths(valid, shifts, mode, stride)
     h = np.empty((output_length(T, shifts, mode, stride), B, m), W.dtype)
     share(
         forward_rows,
-        (x, weights, b, shifts, valid, counts, code, mode, stride, h),
+        (x, p, panels, b, shifts, valid, counts, code, mode, stride, h),
         B, threads, _work(h, x, W),
     )  # fmt: skip
     return TDNNState(h, counts)
@@ -160,11 +163,14 @@ def tdnn_backward(
     counts = output_lengths(valid, shifts, mode, stride)
     dx = empty_input_gradient(x, W)
     dW, db, da = np.empty_like(W), np.empty(m, W.dtype), np.empty_like(h)
-    share(
-        backward_rows,
-        (dh, h, W, shifts, valid, counts, code, mode, stride, dx, da),
-        B, threads, _work(h, x, W),
-    )  # fmt: skip
+    share(backward_rows, (dh, h, counts, code, da), B, threads, h.size)
+    if dx is not None:
+        panels = panels_of_input(dx, W)
+        share(
+            backward_inputs,
+            (da, panels, shifts, valid, counts, mode, stride, dx),
+            B, threads, _work(h, x, W),
+        )  # fmt: skip
     share(
         backward_weights,
         (da, x, shifts, valid, counts, mode, stride, dW, db),

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.arrays import input_frame
-from tdnn import kernels
+from fastrnn.kernels.activations import ACTIVATIONS
+from fastrnn.kernels.weights import packed_size
+from tdnn.kernels import pack_weights, packed_step
 
 __all__ = ["LayerStream", "TDNNStream"]
 
@@ -20,11 +22,13 @@ class LayerStream:
         activation: str, padding: str, batch_size: int,
     ) -> None:  # fmt: skip
         """Begin with copies of the weights W (C, m, p) and b (m,)."""
-        # Transposed in memory, the step's inner loop runs along a row.
-        self._W = np.ascontiguousarray(W.transpose(0, 2, 1)).transpose(0, 2, 1)
-        self._b = b.copy()
-        self._offsets = np.array(offsets, np.int64)
-        self._stride, self._activation, self._padding = stride, activation, padding
+        panels = np.empty(len(W) * packed_size(W, W.shape[2], W.shape[1]), W.dtype)
+        pack_weights(W, panels)
+        self._weights = (
+            np.arange(batch_size), W.shape[2], panels, b.copy(), np.array(offsets, np.int64),
+            ACTIVATIONS[activation],
+        )  # fmt: skip
+        self._stride, self._padding = stride, padding
         self._ahead = max(0, *offsets)
         self._first_due = self._ahead - (min(offsets) if padding == "valid" else 0)
         if padding == "valid":
@@ -46,9 +50,7 @@ class LayerStream:
         if since < 0 or since % self._stride:
             self._ring[position % self._ring_size] = x_t
             return None
-        kernels.tdnn_step(
-            x_t, self._ring, position, self._W, self._b, self._offsets, self._activation, self._out
-        )
+        packed_step(x_t, self._ring, position, *self._weights, self._out)
         return self._out
 
     def _begin(self, x_t: NDArray[Any]) -> None:

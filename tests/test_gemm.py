@@ -4,12 +4,21 @@ import numpy as np
 import pytest
 from helpers import TOLERANCE, error
 
-from fastrnn.kernels.gemm import CHUNK, add_product, add_row_sums, add_transposed_product
+from fastrnn.kernels import gemm
+from fastrnn.kernels.gemm import CHUNK, add_row_sums, add_transposed_product
+from fastrnn.kernels.matvec import add_matrix_vector
 from fastrnn.kernels.rows import shifted_rows
+from fastrnn.kernels.weights import pack_backward, pack_forward, packed_size
+from fastrnn.simd import VECTOR_BYTES
+from fastrnn.simd.packing import panel_count
+from fastrnn.simd.tile import MANY_ROWS
 
 DTYPES = [np.float32, np.float64]
-# Counts of rows, depths and widths on both sides of the blocks of four.
-SIZES = [(0, 3, 2), (1, 1, 1), (3, 4, 5), (4, 5, 3), (5, 3, 4), (9, 8, 7), (11, 13, 17)]
+# Counts of rows, depths and widths on all sides of the tiles' edges.
+SIZES = [
+    (0, 3, 2), (1, 1, 1), (1, 7, 33), (2, 9, 16), (3, 4, 5), (4, 5, 3), (5, 3, 4), (9, 8, 7),
+    (7, 6, 40), (8, 20, 24), (11, 13, 17), (13, 64, 65), (17, 3, 130), (18, 1, 8),
+]  # fmt: skip
 
 
 def draw(seed, rows, depth, width, dtype):
@@ -18,6 +27,15 @@ def draw(seed, rows, depth, width, dtype):
     b = rng.standard_normal((depth, width)).astype(dtype)
     c = rng.standard_normal((20, width)).astype(dtype)
     return a, b, c, rng.permutation(20)[:rows], rng.permutation(20)[:rows]
+
+
+def add_product(a, a_rows, b, c, c_rows):
+    """Pack b, and let the kernel add the product."""
+    panels = np.full(packed_size(b, *b.shape) + 3, np.nan, b.dtype)
+    pack_backward(b, panels, 2)
+    count = panel_count(b, b.shape[1])
+    gemm.add_product(a, a_rows, b.shape[0], panels, 2, 0, count, c, c_rows)
+    assert np.isnan(panels[[0, 1, -1]]).all()
 
 
 @pytest.mark.lanes
@@ -31,30 +49,65 @@ def test_product_over_listed_rows(dtype, sizes):
     assert error(c, want) <= TOLERANCE[c.dtype]
 
 
+@pytest.mark.lanes
+@pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_product_with_rows_named_twice(dtype):
-    a, b, c, _, _ = draw(31, 0, 7, 6, dtype)
-    a_rows, c_rows = np.array([3, 3, 5, 1, 0, 3, 2]), np.array([8, 8, 9, 8, 9, 0, 0])
-    want = c.astype(float)
-    np.add.at(want, c_rows, a[a_rows].astype(float) @ b)
-    add_product(a, a_rows, b, c, c_rows)
-    assert error(c, want) <= TOLERANCE[c.dtype]
+def test_packing_either_way_gives_the_same_panels(dtype, sizes):
+    _, b, _, _, _ = draw(31, *sizes, dtype)
+    panels = np.full((2, packed_size(b, *b.shape)), np.nan, dtype)
+    pack_backward(b, panels[0], 0)
+    for layout in (np.ascontiguousarray, np.asfortranarray):
+        pack_forward(layout(b.T), panels[1], 0)
+        assert panels[0].tobytes() == panels[1].tobytes()
+    lanes = VECTOR_BYTES // b.itemsize
+    whole = panels[0].reshape(-1, b.shape[0], lanes).transpose(1, 0, 2).reshape(b.shape[0], -1)
+    assert (whole[:, : b.shape[1]] == b).all() and not whole[:, b.shape[1] :].any()
 
 
 @pytest.mark.parametrize("sizes", SIZES[1:])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_product_bits_do_not_depend_on_blocks(dtype, sizes):
     a, b, c, a_rows, c_rows = draw(32, *sizes, dtype)
-    together, one_by_one = c.copy(), c.copy()
+    together, one_by_one, by_vector = c.copy(), c.copy(), c.copy()
     add_product(a, a_rows, b, together, c_rows)
     for i in range(a_rows.size):
         add_product(a, a_rows[i : i + 1], b, one_by_one, c_rows[i : i + 1])
-    assert together.tobytes() == one_by_one.tobytes()
+        add_matrix_vector(b.T, a[a_rows[i]], by_vector[c_rows[i]])
+    assert together.tobytes() == one_by_one.tobytes() == by_vector.tobytes()
     # Nor does an element depend on how wide the product is.
     for j in range(b.shape[1]):
         column = c[:, j : j + 1].copy()
         add_product(a, a_rows, np.ascontiguousarray(b[:, j : j + 1]), column, c_rows)
         assert column.tobytes() == together[:, j : j + 1].tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_product_of_some_panels_leaves_the_other_columns(dtype):
+    a, b, c, a_rows, c_rows = draw(35, MANY_ROWS + 1, 5, 50, dtype)
+    whole, parts = c.copy(), c.copy()
+    add_product(a, a_rows, b, whole, c_rows)
+    panels = np.empty(packed_size(b, *b.shape), dtype)
+    pack_backward(b, panels, 0)
+    count = panel_count(b, 50)
+    for n in (a_rows.size, 1):
+        parts[:] = c
+        for edges in ([0, 1, count], [0, count // 2, count // 2, count]):
+            parts[:] = c
+            for first, last in zip(edges[:-1], edges[1:], strict=True):
+                gemm.add_product(a, a_rows[:n], 5, panels, 0, first, last, parts, c_rows[:n])
+            assert parts[c_rows[:n]].tobytes() == whole[c_rows[:n]].tobytes()
+
+
+@pytest.mark.lanes
+@pytest.mark.parametrize("sizes", SIZES[1:])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_matrix_times_vector_of_any_layout(dtype, sizes):
+    a, b, c, _, _ = draw(36, *sizes, dtype)
+    layouts = np.ascontiguousarray(b.T), np.asfortranarray(b.T), np.repeat(b.T, 2, axis=1)[:, ::2]
+    for W in layouts:
+        y = c[0].copy()
+        add_matrix_vector(W, a[0], y)
+        assert error(y, c[0] + a[0].astype(float) @ b) <= TOLERANCE[c.dtype]
 
 
 @pytest.mark.lanes

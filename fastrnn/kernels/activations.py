@@ -1,6 +1,6 @@
 """Activation functions f and their slopes f', applied to one row (MATH.md sections 1 and 8)."""
 
-from fastrnn.jit import kernel
+from fastrnn.jit import part
 from fastrnn.simd import lanes, load, load_part, store, store_part
 from fastrnn.simd.functions import sigmoid, tanh
 
@@ -10,7 +10,7 @@ __all__ = ["ACTIVATIONS", "activate", "activation_code", "multiply_slope"]
 ACTIVATIONS = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 0}
 
 
-@kernel
+@part
 def activation_code(activation):
     """Return an activation's number in ACTIVATIONS; compiled code has no such dict of constants."""
     if activation == "tanh":
@@ -24,7 +24,7 @@ def activation_code(activation):
     raise ValueError("activation: expected 'tanh', 'relu', 'sigmoid' or 'identity'")
 
 
-@kernel
+@part
 def activate(code, row):
     """Replace the pre-activations a in `row` by h = f(a); relu(NaN) is NaN."""
     zero = row.dtype.type(0)
@@ -38,7 +38,7 @@ def activate(code, row):
         _replace_by_sigmoid(row)
 
 
-@kernel
+@part
 def _replace_by_tanh(row):
     whole = row.size - row.size % lanes(row)
     for i in range(0, whole, lanes(row)):
@@ -48,7 +48,7 @@ def _replace_by_tanh(row):
         store_part(row, whole, tanh(load_part(row, whole, rest)), rest)
 
 
-@kernel
+@part
 def _replace_by_sigmoid(row):
     whole = row.size - row.size % lanes(row)
     for i in range(0, whole, lanes(row)):
@@ -58,7 +58,7 @@ def _replace_by_sigmoid(row):
         store_part(row, whole, sigmoid(load_part(row, whole, rest)), rest)
 
 
-@kernel
+@part
 def multiply_slope(code, h, row):
     """Multiply the gradient in h that `row` holds by f'(a), computed from h = f(a)."""
     one = row.dtype.type(1)

@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from fastrnn.jit import kernel
+from fastrnn.jit import kernel, part
 from fastrnn.kernels.gemm import add_product, add_row_sums, add_transposed_product
 from fastrnn.kernels.rows import copy_row, full_lengths, shifted_rows
+from fastrnn.kernels.weights import flat_buffer, pack_backward, pack_forward, packed_size
 from fastrnn.results import LinearGrads
+from fastrnn.simd.packing import panel_count
 
 __all__ = ["linear_backward", "linear_forward"]
 
@@ -15,26 +17,29 @@ def linear_forward(h, V, c, lengths=None, o=None, work=None):
     """Compute the outputs o(t) = c + V h(t) (MATH.md section 1).
 
     Arguments are not checked. h (T, B, m) C-contiguous, V (q, m), c (q,), lengths (B,). Buffers,
-    overwritten: o (T, B, q), work (m, q) for the transposed weights. Returns o, zero in padding.
+    overwritten: o (T, B, q), and work for the packed weights: m times q numbers, q
+    rounded up to a multiple of 16 (too small a one is not used). Returns o, zero in padding.
     """
     T, B = h.shape[0], h.shape[1]
     outputs = np.empty((T, B, V.shape[0]), V.dtype) if o is None else o
-    weights = np.empty((V.shape[1], V.shape[0]), V.dtype) if work is None else work
-    weights[:] = V.T
-    linear_forward_rows(h, weights, c, full_lengths(lengths, T, B), outputs, 0, B)
+    panels = flat_buffer(work, packed_size(V, V.shape[1], V.shape[0]), V)
+    pack_forward(V, panels, 0)
+    linear_forward_rows(h, panels, c, full_lengths(lengths, T, B), outputs, 0, B)
     return outputs
 
 
-@kernel
-def linear_forward_rows(h, weights, c, lengths, o, first, last):
+@part
+def linear_forward_rows(h, panels, c, lengths, o, first, last):
     """Do the work of `linear_forward` for the sequences first <= row < last."""
     T, B, q = o.shape
+    m = h.shape[2]
     flat = o.reshape((T * B, q))
     o[:, first:last] = 0
     rows = shifted_rows(lengths, T, first, last, 0)
     for i in range(rows.size):
         copy_row(c, flat[rows[i]])
-    add_product(h.reshape((T * B, h.shape[2])), rows, weights, flat, rows)
+    states = h.reshape((T * B, m))
+    add_product(states, rows, m, panels, 0, 0, panel_count(o, q), flat, rows)
 
 
 @kernel
@@ -49,21 +54,25 @@ def linear_backward(do, h, V, lengths=None, dh=None, dV=None, dc=None):
     d_V = np.empty(V.shape, V.dtype) if dV is None else dV
     d_c = np.empty(V.shape[0], V.dtype) if dc is None else dc
     valid = full_lengths(lengths, T, B)
-    linear_backward_rows(do, V, valid, d_h, 0, B)
+    panels = np.empty(packed_size(V, V.shape[0], m), V.dtype)
+    pack_backward(V, panels, 0)
+    linear_backward_rows(do, panels, valid, d_h, 0, B)
     linear_backward_weights(do, h, valid, d_V, d_c, 0, V.shape[0])
     return LinearGrads(d_h, d_V, d_c)
 
 
-@kernel
-def linear_backward_rows(do, V, lengths, dh, first, last):
-    """Compute dh of the sequences first <= row < last."""
+@part
+def linear_backward_rows(do, panels, lengths, dh, first, last):
+    """Compute dh of the sequences first <= row < last; V is packed in `panels`."""
     T, B, m = dh.shape
+    q = do.shape[2]
     dh[:, first:last] = 0
     rows = shifted_rows(lengths, T, first, last, 0)
-    add_product(do.reshape((T * B, do.shape[2])), rows, V, dh.reshape((T * B, m)), rows)
+    gradients, flat = do.reshape((T * B, q)), dh.reshape((T * B, m))
+    add_product(gradients, rows, q, panels, 0, 0, panel_count(dh, m), flat, rows)
 
 
-@kernel
+@part
 def linear_backward_weights(do, h, lengths, dV, dc, first, last):
     """Compute rows first <= i < last of dV and dc."""
     T, B, q = do.shape

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fastrnn.jit import kernel
+from fastrnn.jit import kernel, part
 from fastrnn.kernels.rows import full_lengths
 from fastrnn.results import Loss
 from fastrnn.simd import broadcast, lane, lanes, like, load, load_part, maximum, store, store_part
@@ -38,7 +38,7 @@ def softmax_cross_entropy(o, targets, lengths=None, weights=None, do=None):
     return Loss(value, grad)
 
 
-@kernel
+@part
 def _weight(weights, lengths, t, b):
     """Return the weight of a step: 0 in padding, 1 where there are no weights."""
     if t >= lengths[b]:
@@ -48,7 +48,7 @@ def _weight(weights, lengths, t, b):
     return np.float64(weights[t, b])
 
 
-@kernel
+@part
 def _softmax_row(o, out):
     """Store softmax(o) in `out` and return logsumexp(o): exp never overflows."""
     n, step = o.size, lanes(o)
@@ -73,7 +73,7 @@ def _softmax_row(o, out):
     return highest + math.log(total)
 
 
-@kernel
+@part
 def _highest(o, whole):
     """Return the largest number of the row o, whose first `whole` numbers fill vectors."""
     highest = o[0]
@@ -131,7 +131,7 @@ def sigmoid_cross_entropy(o, targets, lengths=None, weights=None, do=None):
     return Loss(value, grad)
 
 
-@kernel
+@part
 def _sigmoid_scalar(x):
     """Return 1 / (1 + exp(-x)) in x's precision; exp never overflows."""
     e = math.exp(-abs(x))

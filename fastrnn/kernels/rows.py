@@ -6,19 +6,19 @@ t*B + b. Steps past a sequence's end are on no list, so nothing ever reads them.
 
 import numpy as np
 
-from fastrnn.jit import kernel
+from fastrnn.jit import part
 
-__all__ = ["copy_row", "full_lengths", "shifted_rows", "step_rows"]
+__all__ = ["copy_row", "full_lengths", "shifted_rows", "start_from_bias", "step_rows"]
 
 
-@kernel
+@part
 def copy_row(source, target):
     """Copy a row, element by element: ``target[:] = source`` compiles its error messages too."""
     for i in range(source.size):
         target[i] = source[i]
 
 
-@kernel
+@part
 def full_lengths(lengths, T, B):
     """Return `lengths`, or T for each of the B sequences where it is None."""
     if lengths is None:
@@ -28,7 +28,7 @@ def full_lengths(lengths, T, B):
     return full
 
 
-@kernel
+@part
 def step_rows(lengths, B, t, first, last, rows):
     """List in `rows` the sequences first <= b < last alive at step t; return how many."""
     n = 0
@@ -39,7 +39,7 @@ def step_rows(lengths, B, t, first, last, rows):
     return n
 
 
-@kernel
+@part
 def shifted_rows(lengths, T, first, last, shift):
     """Return the rows of all steps shift <= t < T alive in sequences first <= b < last.
 
@@ -54,3 +54,20 @@ def shifted_rows(lengths, T, first, last, shift):
     for t in range(shift, T):
         n += step_rows(lengths, B, t, first, last, rows[n:])
     return rows
+
+
+@part
+def start_from_bias(b, lengths, h, begin, end, first, last):
+    """Fill the steps begin <= t < end of h with b, or zero in padding; list the rows alive."""
+    B = h.shape[1]
+    rows = np.empty((end - begin) * (last - first), np.int64)
+    n = 0
+    for t in range(begin, end):
+        for row in range(first, last):
+            if t < lengths[row]:
+                copy_row(b, h[t, row])
+                rows[n] = t * B + row
+                n += 1
+            else:
+                h[t, row] = 0
+    return rows[:n]

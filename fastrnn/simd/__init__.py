@@ -29,12 +29,15 @@ _PLAIN = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
 _vectors: Any = importlib.import_module("fastrnn.simd.plain" if _PLAIN else "fastrnn.simd.vec")
 
 VECTOR_BYTES: int = _vectors.VECTOR_BYTES
+REGISTERS: int = 32 if VECTOR_BYTES == 64 else 16
 absolute = _vectors.absolute
 broadcast = _vectors.broadcast
 copysign = _vectors.copysign
 fma = _vectors.fma
+get = _vectors.get
 if_negative = _vectors.if_negative
 is_single = _vectors.is_single
+item = _vectors.item
 lane = _vectors.lane
 lanes = _vectors.lanes
 like = _vectors.like
@@ -43,17 +46,24 @@ load_part = _vectors.load_part
 maximum = _vectors.maximum
 minimum = _vectors.minimum
 power_of_two = _vectors.power_of_two
+put = _vectors.put
+registers = _vectors.registers
+square = _vectors.square
 store = _vectors.store
 store_part = _vectors.store_part
+transpose = _vectors.transpose
 
 __all__ = [
+    "REGISTERS",
     "VECTOR_BYTES",
     "absolute",
     "broadcast",
     "copysign",
     "fma",
+    "get",
     "if_negative",
     "is_single",
+    "item",
     "lane",
     "lanes",
     "like",
@@ -62,6 +72,10 @@ __all__ = [
     "maximum",
     "minimum",
     "power_of_two",
+    "put",
+    "registers",
+    "square",
     "store",
     "store_part",
+    "transpose",
 ]

@@ -5,7 +5,7 @@ series. r is kept in two parts, because n ln 2 has more digits than a number hol
 are quotients of exp(2|x|) - 1 and exp(-|x|), neither of which can overflow.
 """
 
-from fastrnn.jit import kernel
+from fastrnn.jit import part
 from fastrnn.simd import (
     absolute,
     copysign,
@@ -21,7 +21,7 @@ from fastrnn.simd import (
 __all__ = ["exp", "sigmoid", "tanh"]
 
 
-@kernel
+@part
 def _reduce(x):
     """Return n (shifted, for `power_of_two`), r and r's low part: x = n ln 2 + r + low."""
     if is_single(x):
@@ -37,7 +37,7 @@ def _reduce(x):
     return shifted, r, fma(n, like(x, -low), rest - r)
 
 
-@kernel
+@part
 def _expm1_near_zero(r, low):
     """Return exp(r + low) - 1 for |r| <= ln(2) / 2: r + r^2/2! + r^3/3! + ..."""
     if is_single(r):
@@ -59,7 +59,7 @@ def _expm1_near_zero(r, low):
     return p + fma(low, p, low)
 
 
-@kernel
+@part
 def exp(x):
     """Return exp(x) for every lane; inf above the largest number, 0 or subnormal far below."""
     top, bottom = (89.0, -104.0) if is_single(x) else (710.0, -746.0)
@@ -73,7 +73,7 @@ def exp(x):
     return y * power_of_two(half) * power_of_two(rest + shift)
 
 
-@kernel
+@part
 def tanh(x):
     """Return tanh(x) for every lane: (e - 1) / (e + 1) with e = exp(2|x|), and the sign of x."""
     one_from_here = 9.02 if is_single(x) else 19.07
@@ -89,7 +89,7 @@ def tanh(x):
     return copysign(_corrected(quotient, expm1, sum_, lost, inverse), x)
 
 
-@kernel
+@part
 def _corrected(quotient, dividend, divisor, lost, inverse):
     """Return dividend / (divisor + lost) from the rounded quotient and about 1 / divisor.
 
@@ -99,7 +99,7 @@ def _corrected(quotient, dividend, divisor, lost, inverse):
     return fma(rest, inverse, quotient)
 
 
-@kernel
+@part
 def sigmoid(x):
     """Return 1 / (1 + exp(-x)) for every lane, as e / (1 + e) with e = exp(x) where x < 0."""
     one = like(x, 1.0)

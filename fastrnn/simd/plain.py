@@ -96,6 +96,31 @@ def power_of_two(shifted: Any) -> Any:
     return ((shifted.view(integer) + integer(bias)) << integer(mantissa)).view(shifted.dtype)
 
 
-def put(regs: tuple[Any, ...], index: int, vec: Any) -> tuple[Any, ...]:
-    """Return the tuple with one vector replaced."""
-    return (*regs[:index], vec, *regs[index + 1 :])
+def item(array: Any, index: int) -> Any:
+    """Return one number of the array."""
+    return array.reshape(-1)[index]
+
+
+def registers(value: Any, count: int) -> list[Any]:
+    """Return `count` registers that each hold `value`."""
+    return [value] * count
+
+
+def get(regs: list[Any], index: int) -> Any:
+    """Return what one of the registers holds."""
+    return regs[index]
+
+
+def put(regs: list[Any], index: int, value: Any) -> None:
+    """Let one of the registers hold `value`."""
+    regs[index] = value
+
+
+def square(vec: Any) -> list[Any]:
+    """Return as many registers as the vector has lanes, all holding it."""
+    return [vec] * vec.size
+
+
+def transpose(regs: list[Any]) -> None:
+    """Swap, in a `square`, lane j of register i with lane i of register j."""
+    regs[:] = np.array(regs).T.copy()

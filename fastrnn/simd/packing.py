@@ -1,0 +1,89 @@
+"""Packing: matrices rearranged so that the register tile reads them from front to back.
+
+The right factor b (K, N) of a product becomes panels as wide as a vector: panel j holds the columns
+from j * lanes on, one vector for each of the K rows; the last panel is filled up with zeros. Panels
+lie in a flat array, one behind the other, so one array can hold those of several matrices.
+"""
+
+from fastrnn.jit import part
+from fastrnn.simd import (
+    broadcast,
+    get,
+    lanes,
+    load,
+    load_part,
+    put,
+    square,
+    store,
+    transpose,
+)
+
+__all__ = ["pack", "pack_transposed", "panel_count", "transpose_rows"]
+
+
+@part
+def panel_count(array, columns):
+    """Return how many panels hold so many columns of numbers of the array's type."""
+    return (columns + lanes(array) - 1) // lanes(array)
+
+
+@part
+def pack(b, rows, first, last, panels, start):
+    """Store the listed rows first <= k < last of b (., N), C-contiguous, as panels from `start`."""
+    step, width, depth = lanes(b), b.shape[1], last - first
+    # Four panels at a time: a row of b is read in whole cache lines.
+    for j in range(0, panel_count(b, width), 4):
+        for k in range(depth):
+            row = rows[first + k] * width
+            for i in range(j, min(j + 4, panel_count(b, width))):
+                vec = load_part_or_all(b, row + i * step, width - i * step)
+                store(panels, start + (i * depth + k) * step, vec)
+
+
+@part
+def load_part_or_all(array, index, count):
+    """Return a vector of consecutive numbers: all lanes, or the first `count` and zeros."""
+    if count >= lanes(array):
+        return load(array, index)
+    return load_part(array, index, count)
+
+
+@part
+def pack_transposed(b, rows, panels, start):
+    """Store the transpose of the listed rows of b (., K), C-contiguous, as panels from `start`.
+
+    So rows of b become columns of the product: this is how weights are stored, W (m, p) for W x.
+    """
+    step, depth = lanes(b), b.shape[1]
+    for j in range(panel_count(b, rows.size)):
+        for k in range(0, depth, step):
+            at = start + (j * depth + k) * step
+            _transpose_block(b, rows, j * step, rows.size, k, depth, panels, at, step)
+
+
+@part
+def transpose_rows(a, rows, first, last, column, end, out, stride):
+    """Store columns column <= j < end of the listed rows first <= k < last of a as rows of `out`.
+
+    a C-contiguous; `out` flat, its rows `stride` apart, room for whole vectors in each.
+    """
+    step = lanes(a)
+    for k in range(first, last, step):
+        for j in range(column, end, step):
+            at = (j - column) * stride + k - first
+            _transpose_block(a, rows, k, last, j, end, out, at, stride)
+
+
+@part
+def _transpose_block(a, rows, first, last, column, end, out, at, stride):
+    """Store `lanes` columns of `lanes` listed rows as rows of `out`; zeros for rows past `last`."""
+    width = a.shape[1]
+    block = square(broadcast(out.dtype.type(0)))
+    for i in range(lanes(a)):
+        if first + i < last:
+            index = rows[first + i] * width + column
+            put(block, i, load_part_or_all(a, index, end - column))
+    transpose(block)
+    for i in range(lanes(a)):
+        if column + i < end:
+            store(out, at + i * stride, get(block, i))

@@ -1,0 +1,107 @@
+"""The register tile: the inner loop of every matrix product.
+
+A processor begins two fused multiply-adds per cycle; each takes four cycles, and each needs its
+numbers in registers. So a product is cut into tiles of, say, 6 rows by 2 vectors: the tile's 12
+sums stay in registers while k runs over the whole depth, and each k costs 2 loads of vectors and 6
+of single numbers for 12 multiply-adds:
+
+    for k:  sums[i, v] = fma(a[row i, k] in every lane, b[k, vector v], sums[i, v])
+
+The sums begin at zero and are added to the result at the end. So each element of a product is one
+chain of fused multiply-adds, k ascending, whatever the tile's shape and place.
+
+For vectors of consecutive k to lie side by side, the right factor b (K, N) is packed first
+(`packing.py`): cut into panels as wide as a vector, panel j holding columns j * lanes and on, row
+by row, the last one filled up with zeros. Tiles of any shape read such panels.
+
+A tile at the lower edge repeats its last row, one at the right edge its last panel; what it
+computed twice it stores once.
+"""
+
+from typing import Any
+
+from fastrnn.jit import part
+from fastrnn.simd import (
+    REGISTERS,
+    broadcast,
+    fma,
+    get,
+    item,
+    lanes,
+    load,
+    load_part,
+    put,
+    registers,
+    store,
+    store_part,
+)
+
+__all__ = [
+    "MANY_ROWS",
+    "SOME_ROWS",
+    "add_vector",
+    "tile_many",
+    "tile_row",
+    "tile_row_end",
+    "tile_some",
+]
+
+
+def _make_tile(rows: int, vectors: int) -> Any:
+    count = rows * vectors
+
+    @part
+    def tile(a, a_rows, first, depth, panels, start, panel, end_panel, c, c_rows):
+        """Add the product of rows a_rows[first:] with panels from `panel` on to c_rows[first:].
+
+        a (., >= depth) and c (., N) C-contiguous; `panels` flat, panel 0 beginning at `start`. Only
+        panels before `end_panel` and rows within the lists count. No row is twice in c_rows.
+        """
+        step, width = lanes(c), c.shape[1]
+        last, last_panel = c_rows.size - 1, end_panel - 1
+        a_starts = registers(0, rows)
+        for i in range(rows):
+            put(a_starts, i, a_rows[min(first + i, last)] * a.shape[1])
+        b_starts = registers(0, vectors)
+        for v in range(vectors):
+            put(b_starts, v, start + min(panel + v, last_panel) * depth * step)
+        zero = broadcast(c.dtype.type(0))
+        b = registers(zero, vectors)
+        sums = registers(zero, count)
+        for k in range(depth):
+            for v in range(vectors):
+                put(b, v, load(panels, get(b_starts, v) + k * step))
+            for i in range(rows):
+                x = broadcast(item(a, get(a_starts, i) + k))
+                for v in range(vectors):
+                    s = i * vectors + v
+                    put(sums, s, fma(x, get(b, v), get(sums, s)))
+        for i in range(rows):
+            if first + i <= last:
+                row = c_rows[first + i] * width
+                for v in range(vectors):
+                    if panel + v <= last_panel:
+                        column = (panel + v) * step
+                        add_vector(c, row + column, get(sums, i * vectors + v), width - column)
+
+    return tile
+
+
+@part
+def add_vector(c, index, vec, count):
+    """Add a vector, or its first `count` lanes, to consecutive numbers."""
+    if count >= lanes(c):
+        store(c, index, load(c, index) + vec)
+    else:
+        store_part(c, index, load_part(c, index, count) + vec, count)
+
+
+# Shapes (rows, vectors): at least 8 sums, because two multiply-adds begin per cycle and each takes
+# four, and no more than leave registers for the factors. One row alone takes many panels at once;
+# what then remains of it takes two.
+MANY_ROWS = 8 if REGISTERS == 32 else 6
+SOME_ROWS = 4
+tile_many = _make_tile(MANY_ROWS, 2)
+tile_some = _make_tile(SOME_ROWS, 2)
+tile_row = _make_tile(1, 8)
+tile_row_end = _make_tile(1, 2)

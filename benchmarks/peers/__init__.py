@@ -10,6 +10,8 @@ How it measures
   (short calls are repeated). A ratio is the median over rounds of peer's time / our time, so a
   machine that slows down for a while slows both. With several threads there is a short pause
   between two contenders, in which the thread pool of the one before stops spinning.
+- **Alone or not.** Processor time / time tells how many cores a contender kept busy; a core that
+  was shared with other processes, or a peer that used more cores than it was given, is reported.
 - **Peers at their best.** Inputs lie in the peer's own tensors before the clock starts; where a
   peer can be called in several ways (memory layouts, unrolling, bound outputs), its fastest is
   taken.

@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    for text in table.summary(records):
+    for text in [*table.summary(records), *table.warnings(records)]:
         print(text)
     if options.markdown:
         table.write_markdown(options.markdown, table.markdown(records, facts))

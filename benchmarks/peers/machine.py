@@ -89,7 +89,7 @@ class Machine:
     def _rate(yardstick: tuple[Contender, float]) -> float:
         contender, work = yardstick
         contender.call()
-        return work / float(measure([contender], 0.1).min())
+        return work / float(measure([contender], 0.1)[0].min())
 
     def _peak_yardstick(self, dtype: str) -> tuple[Contender, float]:
         width = lanes_of(dtype)

@@ -32,6 +32,8 @@ class Record:
         That limit: "peak", or the cache whose bandwidth it is.
     rounds : int
         Number of rounds.
+    busy : float
+        How many cores it kept busy; see `timing.measure`.
     """
 
     group: str
@@ -47,6 +49,7 @@ class Record:
     percent: float
     bound: str
     rounds: int
+    busy: float
 
 
 _TYPES = {field.name: field.type for field in fields(Record)}

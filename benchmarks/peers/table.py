@@ -7,7 +7,17 @@ from pathlib import Path
 from benchmarks.peers.cases import GROUPS
 from benchmarks.peers.records import Record, is_number
 
-__all__ = ["BEGIN", "END", "check_markers", "line", "markdown", "summary", "write_markdown"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "by_case",
+    "check_markers",
+    "line",
+    "markdown",
+    "summary",
+    "warnings",
+    "write_markdown",
+]
 
 BEGIN = "<!-- benchmarks.peers: begin -->"
 END = "<!-- benchmarks.peers: end -->"
@@ -180,6 +190,22 @@ def summary(records: list[Record]) -> list[str]:
         if torch:
             text += f"; against torch {ratio_text(geometric_mean(torch))}"
         lines.append(text)
+    return lines
+
+
+def warnings(records: list[Record]) -> list[str]:
+    """Return what makes the results doubtful: processes beside us, peers with more threads."""
+    alone = [r for r in records if r.threads == 1]
+    shared = sum(r.busy < 0.9 for r in alone)
+    lines = []
+    if shared:
+        lines.append(
+            f"warning: other processes had a share of the core in {shared} of {len(alone)} "
+            "one-thread measurements"
+        )
+    greedy = sorted({r.contender for r in records if r.busy > r.threads + 0.1})
+    if greedy:
+        lines.append(f"warning: more cores than threads were used by {', '.join(greedy)}")
     return lines
 
 

@@ -41,21 +41,24 @@ class Contender:
     steps: int = 1
 
 
-def _block(call: Callable[[], Any], repeats: int) -> float:
-    """Return the mean time of one call."""
+def _block(call: Callable[[], Any], repeats: int) -> tuple[float, float]:
+    """Return the mean time of one call, and how many cores it kept busy."""
     if repeats > 1:
         call()  # brings its weights back into the cache, its threads back to life
-    start = time.perf_counter()
+    used, start = time.process_time(), time.perf_counter()
     for _ in range(repeats):
         call()
-    return (time.perf_counter() - start) / repeats
+    elapsed = max(time.perf_counter() - start, 1e-9)
+    return elapsed / repeats, (time.process_time() - used) / elapsed
 
 
 def _repeats(call: Callable[[], Any]) -> int:
     """Return how many calls make a block long enough."""
-    single = min(_block(call, 1) for _ in range(3))
-    if single * 20 < _LEAST_BLOCK:
-        single = min(_block(call, 20) for _ in range(2))
+    single, _ = _block(call, 1)
+    if single > 20 * _LEAST_BLOCK:
+        return 1
+    count = 20 if single * 20 < _LEAST_BLOCK else 1
+    single = min(_block(call, count)[0] for _ in range(3))
     return max(1, int(np.ceil(_LEAST_BLOCK / max(single, 1e-8))))
 
 
@@ -65,7 +68,7 @@ def fastest_variants(contenders: Sequence[Contender]) -> list[Contender]:
     for name in dict.fromkeys(contender.name for contender in contenders):
         variants = [contender for contender in contenders if contender.name == name]
         if len(variants) > 1:
-            times = measure(variants, 0.1, least_rounds=3)
+            times, _ = measure(variants, 0.1, least_rounds=3)
             medians = np.median(times, axis=0)
             variants = [variants[int(np.argmin(medians))]]
         chosen.append(variants[0])
@@ -74,7 +77,7 @@ def fastest_variants(contenders: Sequence[Contender]) -> list[Contender]:
 
 def measure(
     contenders: Sequence[Contender], seconds: float, *, pause: float = 0.0, least_rounds: int = 5
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Time contenders in rounds: in each, every one of them once, in random order.
 
     Parameters
@@ -88,29 +91,35 @@ def measure(
 
     Returns
     -------
-    ndarray, shape (rounds, contenders)
+    times : ndarray, shape (rounds, contenders)
         Seconds that the work of a case takes once.
+    busy : ndarray, shape (contenders,)
+        How many cores each contender kept busy: the median of processor time / time. With one
+        thread, less than 1 means that other processes had a share of the core.
     """
     rng = np.random.default_rng(0)
     begin = time.perf_counter()
     repeats = [_repeats(contender.call) for contender in contenders]
     rounds: list[list[float]] = []
+    busy: list[list[float]] = []
     collecting = gc.isenabled()
     gc.disable()
     try:
         while len(rounds) < least_rounds or (
             time.perf_counter() - begin < seconds and len(rounds) < _MOST_ROUNDS
         ):
-            times = [0.0] * len(contenders)
+            times, cores = [0.0] * len(contenders), [0.0] * len(contenders)
             for i in rng.permutation(len(contenders)):
                 time.sleep(pause)
-                times[i] = _block(contenders[i].call, repeats[i]) / contenders[i].steps
+                times[i], cores[i] = _block(contenders[i].call, repeats[i])
+                times[i] /= contenders[i].steps
             rounds.append(times)
+            busy.append(cores)
             gc.collect(0)
     finally:
         if collecting:
             gc.enable()
-    return np.array(rounds)
+    return np.array(rounds), np.median(busy, axis=0)
 
 
 def median_ratio(theirs: np.ndarray, ours: np.ndarray) -> float:

@@ -82,9 +82,9 @@ def measure_case(case: Any, machine: Any, plan: dict[str, Any]) -> list[dict[str
     if case.group != "step":
         yardstick, yard_work, work = machine.yardstick(case, threads)
         timed.append(yardstick)
-    times = measure(timed, plan["seconds"], pause=_PAUSE if threads > 1 else 0)
+    times, busy = measure(timed, plan["seconds"], pause=_PAUSE if threads > 1 else 0)
     return [
-        _record(case, threads, contender, errors, times, i, work, yard_work, timed[-1].name)
+        _record(case, threads, contender, errors, times, busy, i, work, yard_work, timed[-1].name)
         for i, contender in enumerate(contenders)
     ]
 
@@ -110,7 +110,7 @@ def _check(case: Any, inputs: Any, contenders: list[Any]) -> dict[tuple[str, str
 
 def _record(
     case: Any, threads: int, contender: Any, errors: dict[tuple[str, str], float],
-    times: Any, i: int, work: float, yard_work: float, bound: str,
+    times: Any, busy: Any, i: int, work: float, yard_work: float, bound: str,
 ) -> dict[str, Any]:  # fmt: skip
     from dataclasses import asdict
 
@@ -133,6 +133,7 @@ def _record(
             percent=percent,
             bound=bound if work else "",
             rounds=len(times),
+            busy=round(float(busy[i]), 3),
         )
     )  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""Benchmarks, run from a checkout; nothing in fastrnn or tdnn imports them."""

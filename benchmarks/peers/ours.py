@@ -1,0 +1,130 @@
+"""FastRNN as a contender.
+
+Every contender whose name begins with "ours" is timed and gets a column: "ours" is what a user
+calls without further thought and what all ratios refer to. This is where a way to keep packed
+weights between calls joins in, as "ours kept", for the cases with T = 32.
+"""
+
+from typing import Any
+
+import numpy as np
+
+import fastrnn
+import tdnn
+from benchmarks.peers.cases import Case
+from benchmarks.peers.inputs import Inputs
+from benchmarks.peers.timing import Contender
+from fastrnn.jit import kernel
+from fastrnn.kernels import elman_step
+from fastrnn.linear import linear_backward, linear_forward
+
+__all__ = ["contenders"]
+
+_STEPS = 1000
+
+
+def contenders(case: Case, inputs: Inputs, threads: int) -> list[Contender]:
+    """Return FastRNN's ways to do a case, "ours" first."""
+    if case.group == "tdnn":
+        return [_tdnn(case, inputs, threads)]
+    if case.group == "step":
+        return [_step(case, inputs), _step_inside_njit(inputs)]
+    if case.group == "vanishing":
+        return [_last_only(inputs, threads)]
+    found = [_elman("ours", case, inputs, inputs.lengths, threads)]
+    if case.group == "ragged":
+        found.append(_elman("ours padded", case, inputs, None, threads))
+    return found
+
+
+def _elman(name: str, case: Case, a: Inputs, lengths: Any, threads: int) -> Contender:
+    T, B = a.x.shape[:2]
+    counts = np.full(B, T) if lengths is None else lengths
+
+    def forward() -> Any:
+        return fastrnn.elman_forward(a.x, a.U, a.W, a.b, a.h0, lengths=lengths, threads=threads)
+
+    def train() -> Any:
+        h = forward().h
+        o = linear_forward(h, a.V, a.c, counts, threads)
+        loss = fastrnn.softmax_cross_entropy(o, a.targets, lengths=lengths)
+        outer = linear_backward(loss.do, h, a.V, counts, threads)
+        inner = fastrnn.elman_backward(
+            outer.dh, a.x, h, a.U, a.W, a.h0, lengths=lengths, threads=threads
+        )
+        return loss, outer, inner
+
+    if name == "ours padded":  # another result than the ragged one, on purpose
+        return Contender(name, forward if case.direction == "F" else train, lambda _returned: {})
+    if case.direction == "F":
+        return Contender(name, forward, lambda state: state._asdict())
+    return Contender(name, train, _gradients)
+
+
+def _gradients(returned: Any) -> dict[str, Any]:
+    loss, outer, inner = returned
+    return {"loss": loss.value, "dV": outer.dV, "dc": outer.dc, **inner._asdict()}
+
+
+def _last_only(a: Inputs, threads: int) -> Contender:
+    B = a.x.shape[1]
+    one = np.ones(B, np.int64)
+
+    def train() -> Any:
+        h, h_last = fastrnn.elman_forward(a.x, a.U, a.W, a.b, a.h0, threads=threads)
+        o = linear_forward(h_last[None], a.V, a.c, one, threads)
+        loss = fastrnn.softmax_cross_entropy(o, a.targets)
+        outer = linear_backward(loss.do, h_last[None], a.V, one, threads)
+        inner = fastrnn.elman_backward(
+            np.zeros_like(h), a.x, h, a.U, a.W, a.h0, dh_last=outer.dh[0], threads=threads
+        )
+        return loss, outer, inner
+
+    return Contender("ours", train, _gradients)
+
+
+def _tdnn(case: Case, a: Inputs, threads: int) -> Contender:
+    def forward() -> Any:
+        return tdnn.tdnn_forward(a.x, a.W, a.b, case.offsets, threads=threads)
+
+    def train() -> Any:
+        h = forward().h
+        return tdnn.tdnn_backward(a.dh, a.x, h, a.W, case.offsets, threads=threads)
+
+    if case.direction == "F":
+        return Contender("ours", forward, lambda state: {"h": state.h})
+    return Contender("ours", train, lambda grads: grads._asdict())
+
+
+def _step(case: Case, a: Inputs) -> Contender:
+    layer = fastrnn.Elman(case.p, case.m)
+    layer.U[...], layer.W[...], layer.b[...] = a.U, a.W, a.b
+    stream, x_t = layer.stream(), a.x[0]
+
+    def five(_returned: Any) -> dict[str, Any]:
+        stream.reset()
+        for _ in range(4):
+            stream.step(x_t)
+        return {"h": stream.step(x_t)}
+
+    return Contender("ours", lambda: stream.step(x_t), five)
+
+
+@kernel
+def _loop(x_t, h, U, W, b, out, steps):  # type: ignore[no-untyped-def]
+    for _ in range(steps):
+        elman_step(x_t, h, U, W, b, "tanh", out)
+        h, out = out, h
+    return h
+
+
+def _step_inside_njit(a: Inputs) -> Contender:
+    weights = a.U.copy("F"), a.W.copy("F"), a.b
+    h, out = np.zeros_like(a.h0), np.zeros_like(a.h0)
+
+    def five(_returned: Any) -> dict[str, Any]:
+        return {"h": _loop(a.x[0], np.zeros_like(h), *weights, out, 5)}
+
+    return Contender(
+        "ours inside njit", lambda: _loop(a.x[0], h, *weights, out, _STEPS), five, steps=_STEPS
+    )

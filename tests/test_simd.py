@@ -169,11 +169,9 @@ def test_parts_touch_nothing_else():
     numba.config.DISABLE_JIT, reason="there is no compiled twin without the compiler"
 )
 def test_the_plain_twin_has_every_function_with_its_arguments():
-    from fastrnn.simd import vec
-
     for name in simd.__all__:
         if name != "VECTOR_BYTES":
-            compiled = inspect.signature(getattr(vec, name)._defn).parameters
+            compiled = inspect.signature(getattr(simd, name)._defn).parameters
             twin = inspect.signature(getattr(plain, name)).parameters
             assert list(compiled)[1:] == list(twin), name  # the first is Numba's context
 

@@ -15,7 +15,11 @@ kernel's code by `numba.extending.intrinsic`.
 
 `vec.py` holds these functions for compiled code, `plain.py` the same ones for plain Python, used
 with ``NUMBA_DISABLE_JIT=1``: a vector is then a small NumPy array. `functions.py` builds exp, tanh
-and sigmoid from them.
+and sigmoid from them. `subnormals.py` lets a stretch of a kernel take subnormal numbers as zeros:
+
+    mode = flush_subnormals()           # for this thread
+    ...
+    restore_subnormals(mode)            # on every way out, or the caller's arithmetic changes
 
 Indices count elements of a C-contiguous array of any rank; nothing checks them.
 """
@@ -27,11 +31,13 @@ import numba
 
 _PLAIN = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
 _vectors: Any = importlib.import_module("fastrnn.simd.plain" if _PLAIN else "fastrnn.simd.vec")
+_modes: Any = importlib.import_module("fastrnn.simd.plain" if _PLAIN else "fastrnn.simd.subnormals")
 
 VECTOR_BYTES: int = _vectors.VECTOR_BYTES
 absolute = _vectors.absolute
 broadcast = _vectors.broadcast
 copysign = _vectors.copysign
+flush_subnormals = _modes.flush_subnormals
 fma = _vectors.fma
 if_negative = _vectors.if_negative
 is_single = _vectors.is_single
@@ -43,6 +49,7 @@ load_part = _vectors.load_part
 maximum = _vectors.maximum
 minimum = _vectors.minimum
 power_of_two = _vectors.power_of_two
+restore_subnormals = _modes.restore_subnormals
 store = _vectors.store
 store_part = _vectors.store_part
 
@@ -51,6 +58,7 @@ __all__ = [
     "absolute",
     "broadcast",
     "copysign",
+    "flush_subnormals",
     "fma",
     "if_negative",
     "is_single",
@@ -62,6 +70,7 @@ __all__ = [
     "maximum",
     "minimum",
     "power_of_two",
+    "restore_subnormals",
     "store",
     "store_part",
 ]

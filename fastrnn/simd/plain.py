@@ -1,4 +1,4 @@
-"""Vectors as small NumPy arrays: the twin of `vec.py` for ``NUMBA_DISABLE_JIT=1``.
+"""Vectors as small NumPy arrays: the twin of the compiled files for ``NUMBA_DISABLE_JIT=1``.
 
 One source for speed, debugging and coverage; what the functions are for stands in `fastrnn.simd`.
 """
@@ -99,3 +99,12 @@ def power_of_two(shifted: Any) -> Any:
 def put(regs: tuple[Any, ...], index: int, vec: Any) -> tuple[Any, ...]:
     """Return the tuple with one vector replaced."""
     return (*regs[:index], vec, *regs[index + 1 :])
+
+
+def flush_subnormals() -> int:
+    """Do nothing: Python cannot set the processor's control word."""
+    return 0
+
+
+def restore_subnormals(mode: int) -> None:
+    """Do nothing, as `flush_subnormals` did."""

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: report test lint pytest lanes test-nojit test-boundscheck test-peers tiny-report format clean
+.PHONY: report test lint pytest lanes test-nojit test-boundscheck test-processors test-peers tiny-report format clean
 .NOTPARALLEL:
 
 report: $(VENV)/.report
@@ -31,6 +31,12 @@ test-nojit: $(VENV)/.test
 
 test-boundscheck: $(VENV)/.test
 	NUMBA_BOUNDSCHECK=1 $(PYTEST) -n 2 -m "lanes and not peers and not gpu" --ignore tests/peers tests
+
+# The same kernels compiled for other processors, and for this one; what it cannot run is skipped.
+PROCESSORS ?= generic haswell host
+
+test-processors: $(VENV)/.test
+	$(BIN)/python tests/processors.py $(PROCESSORS)
 
 # The imports first: with PyTorch or ONNX Runtime broken, the tests would only be skipped.
 test-peers: $(VENV)/.peers

@@ -1,13 +1,15 @@
-"""`python -m fastrnn`: what is installed, and what the machine can do."""
+"""`python -m fastrnn`: what is installed and what the machine can do; `warmup` compiles ahead."""
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import fastrnn
 from fastrnn.environment import describe
+from fastrnn.warmup import Family, warmup
 
 __all__ = ["main"]
 
@@ -19,7 +21,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print versions, processor features, threads and GPU; return the exit code."""
+    """Print facts about the installation, or compile ahead; return the exit code."""
     parser = _Parser(
         prog="python -m fastrnn",
         description="Print versions, processor features, threads, and whether a GPU can be used.",
@@ -27,18 +29,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print the same as JSON")
     parser.add_argument("--version", action="version", version=f"fastrnn {fastrnn.__version__}")
+    about = "compile the kernels now and keep them in the cache"
+    commands = parser.add_subparsers(dest="command", metavar="warmup")
+    warm = commands.add_parser("warmup", help=about, description=about, allow_abbrev=False)
+    warm.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32", help="default: float32"
+    )
     options = parser.parse_args(arguments)
+    if options.json and options.command:
+        parser.error("argument --json: expected no command beside it")
     try:
-        facts = describe(cuda=True)
+        return _warm_up(options.dtype) if options.command else _print_facts(options.json)
     except ValueError as error:  # FASTRNN_NUM_THREADS holds nonsense
         parser.exit(2, f"python -m fastrnn: error: {error}\n")
-    if options.json:
+
+
+def _print_facts(as_json: bool) -> int:
+    facts = describe(cuda=True)
+    if as_json:
         print(json.dumps(facts, indent=2))
         return 0
     width = max(map(len, facts))
     for name, fact in facts.items():
         print(f"{name:{width}}  {' '.join(fact) if isinstance(fact, list) else fact}")
     return 0
+
+
+def _warm_up(dtype: str) -> int:
+    """Print a line per family of kernels, and where they are kept; 1 where some are not."""
+
+    def show(family: Family) -> None:
+        source = f"compiled {family.compiled}" if family.compiled else "from cache"
+        print(f"{family.name:14}  {family.seconds:6.1f} s  {source}", flush=True)
+
+    try:
+        done = warmup(dtype, progress=show)
+    except OSError as error:  # a full disk
+        sys.stderr.write(f"python -m fastrnn warmup: error: cannot write the cache: {error}\n")
+        return 1
+    for folder in done.folders:
+        print(f"kept in {folder}")
+    if not done.folders and done.kept:
+        print("nothing to compile: NUMBA_DISABLE_JIT is set")
+    if done.kept:
+        return 0
+    named = os.environ.get("NUMBA_CACHE_DIR", "")
+    place = f"NUMBA_CACHE_DIR={named}" if named else "the package's and the user's cache folders"
+    print(
+        f"not kept: {place} cannot be written, so each process compiles anew; "
+        "set NUMBA_CACHE_DIR to a folder that can be written"
+    )
+    return 1
 
 
 if __name__ == "__main__":

@@ -182,6 +182,11 @@ class TDNN:
         """Return a network made by the constructor's arguments."""
         return cls(**config, rng=0)
 
+    @staticmethod
+    def sample_config(input_size: int, dtype: str) -> dict[str, Any]:
+        """Return the arguments of a small network, for `fastrnn.warmup`."""
+        return {"input_size": input_size, "layers": [(5, (-1, 0)), (5, (0, 1))], "dtype": dtype}
+
     def forward(
         self, x: ArrayLike, *, lengths: ArrayLike | None = None, threads: int | None = None
     ) -> TDNNTrace:

@@ -15,7 +15,11 @@ kernel's code by `numba.extending.intrinsic`.
 
 `vec.py` holds these functions for compiled code, `plain.py` the same ones for plain Python, used
 with ``NUMBA_DISABLE_JIT=1``: a vector is then a small NumPy array. `functions.py` builds exp, tanh
-and sigmoid from them.
+and sigmoid from them. `subnormals.py` lets a stretch of a kernel take subnormal numbers as zeros:
+
+    mode = flush_subnormals()           # for this thread
+    ...
+    restore_subnormals(mode)            # on every way out, or the caller's arithmetic changes
 
 Indices count elements of a C-contiguous array of any rank; nothing checks them.
 """
@@ -27,12 +31,14 @@ import numba
 
 _PLAIN = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
 _vectors: Any = importlib.import_module("fastrnn.simd.plain" if _PLAIN else "fastrnn.simd.vec")
+_modes: Any = importlib.import_module("fastrnn.simd.plain" if _PLAIN else "fastrnn.simd.subnormals")
 
 VECTOR_BYTES: int = _vectors.VECTOR_BYTES
 REGISTERS: int = 32 if VECTOR_BYTES == 64 else 16
 absolute = _vectors.absolute
 broadcast = _vectors.broadcast
 copysign = _vectors.copysign
+flush_subnormals = _modes.flush_subnormals
 fma = _vectors.fma
 get = _vectors.get
 if_negative = _vectors.if_negative
@@ -49,6 +55,7 @@ power_of_two = _vectors.power_of_two
 put = _vectors.put
 registers = _vectors.registers
 square = _vectors.square
+restore_subnormals = _modes.restore_subnormals
 store = _vectors.store
 store_part = _vectors.store_part
 transpose = _vectors.transpose
@@ -59,6 +66,7 @@ __all__ = [
     "absolute",
     "broadcast",
     "copysign",
+    "flush_subnormals",
     "fma",
     "get",
     "if_negative",
@@ -74,6 +82,7 @@ __all__ = [
     "power_of_two",
     "put",
     "registers",
+    "restore_subnormals",
     "square",
     "store",
     "store_part",

@@ -1,4 +1,4 @@
-"""Vectors as small NumPy arrays: the twin of `vec.py` for ``NUMBA_DISABLE_JIT=1``.
+"""Vectors as small NumPy arrays: the twin of the compiled files for ``NUMBA_DISABLE_JIT=1``.
 
 One source for speed, debugging and coverage; what the functions are for stands in `fastrnn.simd`.
 """
@@ -124,3 +124,12 @@ def square(vec: Any) -> list[Any]:
 def transpose(regs: list[Any]) -> None:
     """Swap, in a `square`, lane j of register i with lane i of register j."""
     regs[:] = np.array(regs).T.copy()
+
+
+def flush_subnormals() -> int:
+    """Do nothing: Python cannot set the processor's control word."""
+    return 0
+
+
+def restore_subnormals(mode: int) -> None:
+    """Do nothing, as `flush_subnormals` did."""

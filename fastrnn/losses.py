@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import kernels
-from fastrnn.arrays import Arguments, as_array, choice, refuse_first, valid_steps
+from fastrnn.arrays import Arguments, as_array, choice, filled, refuse_first, valid_steps, within
 from fastrnn.results import Loss
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "softmax_cross_entropy",
     "squared_error",
 ]
+
+_FLOAT64 = np.dtype(np.float64)
 
 
 def softmax_cross_entropy(
@@ -175,9 +177,10 @@ def reduction_weights(
     """
     if reduction == "sum":
         return weights
-    valid = valid_steps(weights.shape, lengths)
+    T = len(weights)
+    valid = within(lengths, T, T) or valid_steps(weights.shape, lengths)
     divisor = float(np.sum(weights, where=valid))
-    shares = np.zeros_like(weights)
+    shares = np.zeros(weights.shape)
     return np.divide(weights, divisor, out=shares, where=valid) if divisor else shares
 
 
@@ -186,12 +189,12 @@ def check_weights(
 ) -> NDArray[np.float64]:
     """Return the weights, (T, B) or with other `axes`, as float64; ones where they are None."""
     if weights is None:
-        return np.ones([args.sizes[axis][0] for axis in axes.split()])
+        return filled(args.shape(axes), 1, _FLOAT64)
     array = as_array("weights", weights)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"weights: expected real numbers or bool, got {array.dtype}")
     args.dtype = None  # weights may be of another dtype than the floats of the call
-    return args.floats("weights", array.astype(np.float64), axes)
+    return args.floats("weights", array.astype(np.float64, copy=False), axes)
 
 
 def _check_classes(
@@ -209,9 +212,10 @@ def _check_labels(
     if array.dtype.kind in "biu":
         array = array.astype(args.dtype)
     labels = args.floats("targets", array, axes + " q")
-    valid = valid_steps(labels.shape[:-1], lengths)[..., None]
-    bad = valid & ~((labels >= 0) & (labels <= 1))
-    refuse_first("targets", labels, bad, "values from 0 to 1")
+    if not within(labels, 0, 1):
+        valid = valid_steps(labels.shape[:-1], lengths)[..., None]
+        bad = valid & ~((labels >= 0) & (labels <= 1))
+        refuse_first("targets", labels, bad, "values from 0 to 1")
     return labels
 
 

@@ -46,14 +46,31 @@ def thread_count(threads: int | None = None) -> int:
     """
     if threads is not None:
         return count("threads", threads)
+    return _environment_wish() or _cores()
+
+
+def _environment_wish() -> int | None:
     wish = os.environ.get("FASTRNN_NUM_THREADS", "").strip()
-    if wish:
-        if not wish.isdecimal() or int(wish) < 1:
-            raise ValueError(f"FASTRNN_NUM_THREADS: expected an integer >= 1, got {wish!r}")
-        return int(wish)
+    if not wish:
+        return None
+    if not wish.isdecimal() or int(wish) < 1:
+        raise ValueError(f"FASTRNN_NUM_THREADS: expected an integer >= 1, got {wish!r}")
+    return int(wish)
+
+
+def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _parts(rows: int, threads: int | None, work: int) -> int:
+    """Return into how many parts to split the rows; asks for the cores only where it matters."""
+    if threads is not None:
+        return min(count("threads", threads), rows)
+    wish = _environment_wish()
+    worth = min(rows, 1 + work // _WORTH_A_THREAD)
+    return worth if worth <= 1 else min(worth, wish or _cores())
 
 
 def share(
@@ -64,10 +81,10 @@ def share(
     `work` is the number of multiply-adds: without a wish of the caller's, little work stays on
     one thread. The first error of a part is raised after all parts have ended.
     """
-    parts = thread_count(threads)
-    if threads is None:
-        parts = min(parts, 1 + work // _WORTH_A_THREAD)
-    parts = max(1, min(parts, rows))
+    parts = _parts(rows, threads, work)
+    if parts <= 1:
+        task(*arguments, 0, rows)
+        return
     edges = [rows * i // parts for i in range(parts + 1)]
     others = [
         _pool.submit(task, (*arguments, first, last))

@@ -153,7 +153,7 @@ def tdnn_backward(
     """
     args, x, W, shifts, mode = _check_inputs(x, W, offsets, padding)
     stride = count("stride", stride)
-    args.sizes["T_out"] = output_length(x.shape[0], shifts, mode, stride), "x"
+    args.know("T_out", output_length(x.shape[0], shifts, mode, stride), "x")
     dh = args.floats("dh", dh, "T_out B m")
     h = args.floats("h", h, "T_out B m")
     valid = _check_lengths(args, x, W, lengths)
@@ -205,7 +205,7 @@ def check_offsets(name: str, value: ArrayLike) -> NDArray[np.int64]:
         if offset in seen:
             raise ValueError(f"{name}: expected different offsets, got {offset} twice")
         seen.add(offset)
-    return np.require(array, np.int64, ["C", "A", "W", "E"])
+    return array.astype(np.int64)
 
 
 def check_padding(padding: str, offsets: NDArray[np.int64], name: str = "offsets") -> None:

@@ -8,21 +8,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
 from fastrnn.kernels.activations import ACTIVATIONS
-from fastrnn.kernels.elman import (
-    backward_inputs,
-    backward_rows,
-    backward_weights,
-    forward_rows,
-    pack_weights,
-    panels_of_input,
-    weights_size,
-)
+from fastrnn.kernels.elman import backward_part, backward_products, forward_part
 from fastrnn.kernels.inputs import empty_input_gradient
-from fastrnn.kernels.weights import pack_backward, packed_size
 from fastrnn.layer import Gradients
 from fastrnn.results import ElmanGrads, ElmanState
 from fastrnn.streams import ElmanStream
-from fastrnn.threads import share
+from fastrnn.threads import share, share_steps
 
 __all__ = ["Elman", "ElmanTrace", "elman_backward", "elman_forward"]
 
@@ -91,11 +82,10 @@ def elman_forward(
 
     T, B = x.shape[:2]
     m, p = U.shape
-    panels = np.empty(weights_size(U, W), U.dtype)
-    pack_weights(U, W, panels)
     h, h_last = np.empty((T, B, m), U.dtype), np.empty((B, m), U.dtype)
     work = T * B * m * (m + (p if x.ndim == 3 else 1))
-    share(forward_rows, (x, p, panels, b, h0, lengths, code, h, h_last), B, threads, work)
+    arguments = (x, U, W, b, h0, lengths, code, h, h_last, None)
+    share_steps(forward_part, arguments, B, threads, work, W)
     return ElmanState(h, h_last)
 
 
@@ -158,12 +148,10 @@ def elman_backward(
     dU, dW, db = np.empty_like(U), np.empty_like(W), np.empty(m, dtype)
     dh0, da = np.empty((B, m), dtype), np.empty((T, B, m), dtype)
     work = T * B * m * (m + (U.shape[1] if x.ndim == 3 else 1))
-    panels = np.empty(packed_size(W, m, m), dtype)
-    pack_backward(W, panels, 0)
-    share(backward_rows, (dh, h, panels, dh_last, lengths, code, dh0, da), B, threads, work)
-    if dx is not None:
-        share(backward_inputs, (da, panels_of_input(dx, U), lengths, dx), B, threads, work)
-    share(backward_weights, (da, x, h, h0, lengths, dU, dW, db), m, threads, work)
+    recurrence = (dh, h, W, dh_last, lengths, code, dh0, da)
+    share_steps(backward_part, recurrence, B, threads, work, W)
+    products = (da, x, h, h0, U, lengths, dx, dU, dW, db)
+    share(backward_products, products, m, threads, 2 * work)
     return ElmanGrads(dx, dU, dW, db, dh0)
 
 

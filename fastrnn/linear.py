@@ -10,7 +10,6 @@ from fastrnn.kernels.linear import (
     linear_backward_weights,
     linear_forward_rows,
 )
-from fastrnn.kernels.weights import pack_backward, pack_forward, packed_size
 from fastrnn.results import LinearGrads
 from fastrnn.threads import share
 
@@ -25,9 +24,7 @@ def linear_forward(
     """Return o(t) = c + V h(t), zero in padding, of checked arrays."""
     T, B, m = h.shape
     o = np.empty((T, B, V.shape[0]), V.dtype)
-    panels = np.empty(packed_size(V, m, V.shape[0]), V.dtype)
-    pack_forward(V, panels, 0)
-    share(linear_forward_rows, (h, panels, c, lengths, o), B, threads, T * B * m * V.shape[0])
+    share(linear_forward_rows, (h, V, c, None, lengths, o), B, threads, T * B * m * V.shape[0])
     return o
 
 
@@ -37,9 +34,7 @@ def linear_backward(
     """Return dh, dV and dc of checked arrays."""
     q, m = V.shape
     dh, dV, dc = np.empty_like(h), np.empty_like(V), np.empty(q, V.dtype)
-    panels = np.empty(packed_size(V, q, m), V.dtype)
-    pack_backward(V, panels, 0)
     work = h.size * q
-    share(linear_backward_rows, (do, panels, lengths, dh), h.shape[1], threads, work)
+    share(linear_backward_rows, (do, V, lengths, dh), h.shape[1], threads, work)
     share(linear_backward_weights, (do, h, lengths, dV, dc), q, threads, work)
     return LinearGrads(dh, dV, dc)

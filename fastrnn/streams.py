@@ -11,6 +11,7 @@ from fastrnn.kernels.elman import pack_weights, packed_step, weights_size
 from fastrnn.layer import Stream
 from fastrnn.linear import linear_forward
 from fastrnn.losses import LOSSES
+from fastrnn.simd.packing import panel_count
 
 __all__ = ["ElmanStream", "ModelStream"]
 
@@ -32,7 +33,7 @@ class ElmanStream:
         self._batch_size = count("batch_size", batch_size)
         self._size = U.shape[1]
         panels = np.empty(weights_size(U, W), b.dtype)
-        pack_weights(U, W, panels)
+        pack_weights(U, W, 0, panel_count(b, b.size), panels)
         rows = np.arange(self._batch_size)
         self._weights = rows, self._size, panels, b.copy(), ACTIVATIONS[activation]
         shape = (self._batch_size, b.size)

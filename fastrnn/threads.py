@@ -7,17 +7,30 @@ Python threads: no OpenMP, no TBB, so nothing aborts after a fork or under concu
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any
 
-from fastrnn.arrays import count
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["share", "thread_count"]
+from fastrnn.arrays import count
+from fastrnn.simd import VECTOR_BYTES
+
+__all__ = ["share", "share_steps", "thread_count"]
 
 # Fewer multiply-adds than this are done before a second thread has woken up.
 _WORTH_A_THREAD = 500_000
+# Multiply-adds of each member and step that outweigh waiting for each other after it.
+_WORTH_A_MEETING = 20_000
+# Fewer sequences than this do not fill a register tile.
+_ROWS_OF_A_TILE = 4
+# Bytes of W that stay in one core's cache from step to step.
+_CACHE_FOR_WEIGHTS = 2**18
+_ALONE = np.empty(0, np.int64)
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -81,17 +94,51 @@ def share(
     `work` is the number of multiply-adds: without a wish of the caller's, little work stays on
     one thread. The first error of a part is raised after all parts have ended.
     """
-    parts = _parts(rows, threads, work)
-    if parts <= 1:
-        task(*arguments, 0, rows)
-        return
-    edges = [rows * i // parts for i in range(parts + 1)]
-    others = [
-        _pool.submit(task, (*arguments, first, last))
-        for first, last in zip(edges[1:-1], edges[2:], strict=True)
-    ]
+    edges = _edges(rows, _parts(rows, threads, work))
+    _run(task, arguments, list(pairwise(edges)))
+
+
+def share_steps(
+    task: Callable[..., None], arguments: tuple[Any, ...], rows: int, threads: int | None,
+    work: int, weights: NDArray[Any],
+) -> None:  # fmt: skip
+    """Share a recurrence: by its sequences, or by the panels of columns that W (m, m) fills.
+
+    Call ``task(*arguments, arrivals, members, first, last, first_panel, end_panel)``. Sequences go
+    their own way. But where there are few, or where W is too large for one core's cache, all
+    members take all sequences and each its share of W, and they meet after each step.
+    """
+    panels = -(-len(weights) * weights.itemsize // VECTOR_BYTES)
+    pairs = (panels + 1) // 2  # a register tile is two panels wide
+    members = _parts(max(rows, pairs), threads, work)
+    if members > 1:
+        few = rows < _ROWS_OF_A_TILE * members or weights.nbytes > _CACHE_FOR_WEIGHTS
+        if few and rows * weights.size >= _WORTH_A_MEETING * members:
+            wish = min(members, pairs, _cores())
+            with _pool.seats(wish - 1) as seats:
+                # A cache line of its own for the count.
+                arrivals = np.zeros(16, np.int64)
+                edges = [min(2 * edge, panels) for edge in _edges(pairs, seats + 1)]
+                calls = [(arrivals, seats + 1, 0, rows, *part) for part in pairwise(edges)]
+                _run(task, arguments, calls)
+            return
+    edges = _edges(rows, min(members, rows))
+    _run(task, arguments, [(_ALONE, 1, *part, 0, panels) for part in pairwise(edges)])
+
+
+def _edges(size: int, parts: int) -> list[int]:
+    """Return where the parts that make up ``range(size)`` begin and end; one part at least."""
+    parts = max(1, parts)
+    return [size * i // parts for i in range(parts + 1)]
+
+
+def _run(
+    task: Callable[..., None], arguments: tuple[Any, ...], calls: list[tuple[Any, ...]]
+) -> None:
+    """Call the task once for each of the further arguments: here and on the pool's threads."""
+    others = [_pool.submit(task, (*arguments, *call)) for call in calls[1:]]
     try:
-        task(*arguments, edges[0], edges[1])
+        task(*arguments, *calls[0])
     finally:
         errors = [other.exception() for other in others]  # waits: buffers stay ours until then
     for error in errors:
@@ -115,11 +162,27 @@ class _Pool:
         self._calls: SimpleQueue[tuple[Future[None], Callable[..., None], tuple[Any, ...]]]
         self._calls = SimpleQueue()
         self._started = False
+        self._size = self._free = max(2, os.cpu_count() or 1)
+
+    @contextmanager
+    def seats(self, wish: int) -> Iterator[int]:
+        """Reserve threads, as many as are left of the wish, for calls that wait for each other.
+
+        Without it, each of two teams could hold the thread that the other one waits for.
+        """
+        with self._lock:
+            seats = min(wish, self._free)
+            self._free -= seats
+        try:
+            yield seats
+        finally:
+            with self._lock:
+                self._free += seats
 
     def submit(self, task: Callable[..., None], arguments: tuple[Any, ...]) -> Future[None]:
         with self._lock:
             if not self._started:
-                for _ in range(max(2, os.cpu_count() or 1)):
+                for _ in range(self._size):
                     threading.Thread(target=self._serve, name="fastrnn", daemon=True).start()
                 self._started = True
         future: Future[None] = Future()

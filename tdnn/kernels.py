@@ -19,6 +19,7 @@ from fastrnn.kernels.inputs import (
 )
 from fastrnn.kernels.rows import copy_row, full_lengths, shifted_rows, start_from_bias
 from fastrnn.kernels.weights import flat_buffer, pack_backward, pack_forward, packed_size
+from fastrnn.simd import flush_subnormals, restore_subnormals
 from fastrnn.simd.packing import panel_count
 from tdnn.results import TDNNGrads, TDNNState
 
@@ -45,17 +46,15 @@ def tdnn_forward(
     TDNNState(h, lengths).
     """
     T, B = x.shape[0], x.shape[1]
-    C, m, p = W.shape
+    m = W.shape[1]
     shifts = offset_array(offsets)
     mode = padding_code(padding)
     valid = full_lengths(lengths, T, B)
     counts = output_lengths(valid, shifts, mode, stride)
     frames = output_length(T, shifts, mode, stride)
     states = np.empty((frames, B, m), W.dtype) if h is None else h
-    panels = flat_buffer(work, C * packed_size(W, p, m), W)
-    pack_weights(W, panels)
     code = activation_code(activation)
-    forward_rows(x, p, panels, b, shifts, valid, counts, code, mode, stride, states, 0, B)
+    forward_rows(x, W, b, shifts, valid, counts, code, mode, stride, states, work, 0, B)
     return TDNNState(states, counts)
 
 
@@ -101,7 +100,8 @@ def output_lengths(lengths, shifts, mode, stride):
 def pack_weights(W, panels):
     """Pack each W_j for products W_j x, one behind the other."""
     for j in range(W.shape[0]):
-        pack_forward(W[j], panels, j * packed_size(W, W.shape[2], W.shape[1]))
+        start = j * packed_size(W, W.shape[2], W.shape[1])
+        pack_forward(W[j], 0, panel_count(W, W.shape[1]), panels, start)
 
 
 @part
@@ -141,16 +141,20 @@ def window_start(shifts, mode):
 
 
 @part
-def forward_rows(x, p, panels, b, shifts, lengths, counts, code, mode, stride, h, first, last):
+def forward_rows(x, W, b, shifts, lengths, counts, code, mode, stride, h, work, first, last):
     """Do the work of `tdnn_forward` for the sequences first <= row < last."""
+    before = flush_subnormals()
     frames, B, m = h.shape
+    p = W.shape[2]
+    panels = flat_buffer(work, shifts.size * packed_size(W, p, m), W)
+    pack_weights(W, panels)
     flat = h.reshape((frames * B, m))
     start = window_start(shifts, mode)
     count, size = panel_count(h, m), packed_size(h, p, m)
     span = frames_at_once(m, first, last)
     for begin in range(0, frames, span):
         end = min(begin + span, frames)
-        alive = start_from_bias(b, counts, h, begin, end, first, last)
+        alive = start_from_bias(b, counts, h, begin, end, first, last, 0, m)
         for j in range(shifts.size):
             out_rows, in_rows = window_rows(
                 lengths, counts, begin, end, start + shifts[j], stride,
@@ -159,6 +163,7 @@ def forward_rows(x, p, panels, b, shifts, lengths, counts, code, mode, stride, h
             add_input(x, in_rows, p, panels, j * size, 0, count, flat, out_rows)
         for i in range(alive.size):
             activate(code, flat[alive[i]])
+    restore_subnormals(before)
 
 
 @kernel
@@ -184,27 +189,25 @@ def tdnn_backward(
     counts = output_lengths(valid, shifts, mode, stride)
     code = activation_code(activation)
     backward_rows(dh, h, counts, code, da, 0, B)
-    panels = panels_of_input(d_input, W)
-    backward_inputs(da, panels, shifts, valid, counts, mode, stride, d_input, 0, B)
+    backward_inputs(da, W, shifts, valid, counts, mode, stride, d_input, 0, B)
     backward_weights(da, x, shifts, valid, counts, mode, stride, d_W, d_b, 0, m)
     return TDNNGrads(d_input, d_W, d_b)
 
 
 @part
-def panels_of_input(dx, W):
-    """Return each W_j packed for `backward_inputs`; nothing where dx is None."""
-    if dx is None:
-        return np.empty(0, W.dtype)
+def packed_weights_backward(W):
+    """Return each W_j packed for products W_j^T da, one behind the other."""
     size = packed_size(W, W.shape[1], W.shape[2])
     panels = np.empty(W.shape[0] * size, W.dtype)
     for j in range(W.shape[0]):
-        pack_backward(W[j], panels, j * size)
+        pack_backward(W[j], 0, panel_count(W, W.shape[2]), panels, j * size)
     return panels
 
 
 @part
 def backward_rows(dh, h, counts, code, da, first, last):
     """Compute da of the sequences first <= row < last."""
+    before = flush_subnormals()
     for i in range(h.shape[0]):
         for row in range(first, last):
             if i < counts[row]:
@@ -212,15 +215,17 @@ def backward_rows(dh, h, counts, code, da, first, last):
                 multiply_slope(code, h[i, row], da[i, row])
             else:
                 da[i, row] = 0
+    restore_subnormals(before)
 
 
 @part
-def backward_inputs(da, panels, shifts, lengths, counts, mode, stride, dx, first, last):
+def backward_inputs(da, W, shifts, lengths, counts, mode, stride, dx, first, last):
     """Compute dx, unless it is None, of the sequences first <= row < last."""
     if dx is None:
         return
+    before = flush_subnormals()
     frames, B, m = da.shape
-    p = dx.shape[2]
+    p, panels = dx.shape[2], packed_weights_backward(W)
     flat, d_input = da.reshape((frames * B, m)), dx.reshape((dx.shape[0] * B, p))
     count, size = panel_count(dx, p), packed_size(dx, m, p)
     dx[:, first:last] = 0
@@ -243,11 +248,13 @@ def backward_inputs(da, panels, shifts, lengths, counts, mode, stride, dx, first
                     add_product(
                         flat, out_rows[one], m, panels, j * size, 0, count, d_input, in_rows[one]
                     )
+    restore_subnormals(before)
 
 
 @part
 def backward_weights(da, x, shifts, lengths, counts, mode, stride, dW, db, first, last):
     """Compute rows first <= i < last of each dW_j and of db: sums over all output frames."""
+    before = flush_subnormals()
     frames, B, m = da.shape
     flat = da.reshape((frames * B, m))
     start = window_start(shifts, mode)
@@ -257,6 +264,7 @@ def backward_weights(da, x, shifts, lengths, counts, mode, stride, dW, db, first
         )
         add_input_products(flat, out_rows, x, in_rows, dW[j], first, last)
     add_row_sums(flat, shifted_rows(counts, frames, 0, B, 0), db, first, last)
+    restore_subnormals(before)
 
 
 @kernel
@@ -273,6 +281,7 @@ def tdnn_step(x_t, ring, position, W, b, offsets, activation="relu", out=None):
     does not exist. Past the last frame step on with zeros, the last frame, or -1. out (B, m) is
     overwritten and returned.
     """
+    before = flush_subnormals()
     R, B = ring.shape[0], ring.shape[1]
     state = np.empty((B, W.shape[1]), W.dtype) if out is None else out
     code = activation_code(activation)
@@ -283,6 +292,7 @@ def tdnn_step(x_t, ring, position, W, b, offsets, activation="relu", out=None):
         add_frame(ring[(position - ahead + offsets[j]) % R], W[j], state)
     for row in range(B):
         activate(code, state[row])
+    restore_subnormals(before)
     return state
 
 
@@ -299,6 +309,7 @@ def store_frame(x_t, ring, position, offsets):
 @part
 def packed_step(x_t, ring, position, rows, p, panels, b, offsets, code, out):
     """Do the work of `tdnn_step`, W packed by `pack_weights`; rows lists 0 ... B-1."""
+    before = flush_subnormals()
     ahead = store_frame(x_t, ring, position, offsets)
     count, size = panel_count(out, b.size), packed_size(out, p, b.size)
     for row in range(rows.size):
@@ -308,3 +319,4 @@ def packed_step(x_t, ring, position, rows, p, panels, b, offsets, code, out):
         add_packed_frame(frame, rows, p, panels, j * size, 0, count, out, rows)
     for row in range(rows.size):
         activate(code, out[row])
+    restore_subnormals(before)

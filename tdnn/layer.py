@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from fastrnn.arrays import Arguments, as_array, choice, count
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.kernels.inputs import empty_input_gradient
-from fastrnn.kernels.weights import packed_size
 from fastrnn.threads import share
 from tdnn.kernels import (
     PADDINGS,
@@ -18,8 +17,6 @@ from tdnn.kernels import (
     forward_rows,
     output_length,
     output_lengths,
-    pack_weights,
-    panels_of_input,
 )
 from tdnn.results import TDNNGrads, TDNNState
 
@@ -98,14 +95,12 @@ def tdnn_forward(
     stride = count("stride", stride)
 
     T, B = x.shape[:2]
-    C, m, p = W.shape
-    panels = np.empty(C * packed_size(W, p, m), W.dtype)
-    pack_weights(W, panels)
+    m = W.shape[1]
     counts = output_lengths(valid, shifts, mode, stride)
     h = np.empty((output_length(T, shifts, mode, stride), B, m), W.dtype)
     share(
         forward_rows,
-        (x, p, panels, b, shifts, valid, counts, code, mode, stride, h),
+        (x, W, b, shifts, valid, counts, code, mode, stride, h, None),
         B, threads, _work(h, x, W),
     )  # fmt: skip
     return TDNNState(h, counts)
@@ -165,10 +160,9 @@ def tdnn_backward(
     dW, db, da = np.empty_like(W), np.empty(m, W.dtype), np.empty_like(h)
     share(backward_rows, (dh, h, counts, code, da), B, threads, h.size)
     if dx is not None:
-        panels = panels_of_input(dx, W)
         share(
             backward_inputs,
-            (da, panels, shifts, valid, counts, mode, stride, dx),
+            (da, W, shifts, valid, counts, mode, stride, dx),
             B, threads, _work(h, x, W),
         )  # fmt: skip
     share(

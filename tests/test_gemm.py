@@ -32,8 +32,8 @@ def draw(seed, rows, depth, width, dtype):
 def add_product(a, a_rows, b, c, c_rows):
     """Pack b, and let the kernel add the product."""
     panels = np.full(packed_size(b, *b.shape) + 3, np.nan, b.dtype)
-    pack_backward(b, panels, 2)
     count = panel_count(b, b.shape[1])
+    pack_backward(b, 0, count, panels, 2)
     gemm.add_product(a, a_rows, b.shape[0], panels, 2, 0, count, c, c_rows)
     assert np.isnan(panels[[0, 1, -1]]).all()
 
@@ -55,9 +55,12 @@ def test_product_over_listed_rows(dtype, sizes):
 def test_packing_either_way_gives_the_same_panels(dtype, sizes):
     _, b, _, _, _ = draw(31, *sizes, dtype)
     panels = np.full((2, packed_size(b, *b.shape)), np.nan, dtype)
-    pack_backward(b, panels[0], 0)
+    count = panel_count(b, b.shape[1])
+    pack_backward(b, 0, count, panels[0], 0)
     for layout in (np.ascontiguousarray, np.asfortranarray):
-        pack_forward(layout(b.T), panels[1], 0)
+        panels[1] = np.nan
+        for part in ((0, count // 2), (count // 2, count)):
+            pack_forward(layout(b.T), *part, panels[1], 0)
         assert panels[0].tobytes() == panels[1].tobytes()
     lanes = VECTOR_BYTES // b.itemsize
     whole = panels[0].reshape(-1, b.shape[0], lanes).transpose(1, 0, 2).reshape(b.shape[0], -1)
@@ -87,8 +90,8 @@ def test_product_of_some_panels_leaves_the_other_columns(dtype):
     whole, parts = c.copy(), c.copy()
     add_product(a, a_rows, b, whole, c_rows)
     panels = np.empty(packed_size(b, *b.shape), dtype)
-    pack_backward(b, panels, 0)
     count = panel_count(b, 50)
+    pack_backward(b, 0, count, panels, 0)
     for n in (a_rows.size, 1):
         parts[:] = c
         for edges in ([0, 1, count], [0, count // 2, count // 2, count]):

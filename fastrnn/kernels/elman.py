@@ -12,10 +12,25 @@ from fastrnn.kernels.inputs import (
     add_packed_frame,
     empty_input_gradient,
 )
-from fastrnn.kernels.rows import copy_row, full_lengths, shifted_rows, start_from_bias, step_rows
-from fastrnn.kernels.weights import flat_buffer, pack_backward, pack_forward, packed_size
+from fastrnn.kernels.rows import (
+    add_row,
+    copy_row,
+    full_lengths,
+    shifted_rows,
+    start_from_bias,
+    step_rows,
+)
+from fastrnn.kernels.weights import (
+    flat_buffer,
+    pack_backward,
+    pack_forward,
+    packed_backward,
+    packed_size,
+)
 from fastrnn.results import ElmanGrads, ElmanState
+from fastrnn.simd import flush_subnormals, lanes, restore_subnormals
 from fastrnn.simd.packing import panel_count
+from fastrnn.simd.team import alone, meet
 
 __all__ = ["elman_backward", "elman_forward", "elman_step"]
 
@@ -41,10 +56,11 @@ def elman_forward(
     final = np.empty((B, m), W.dtype) if h_last is None else h_last
     initial = np.zeros((B, m), W.dtype) if h0 is None else h0
     valid = full_lengths(lengths, T, B)
-    panels = flat_buffer(work, weights_size(U, W), W)
-    pack_weights(U, W, panels)
     code = activation_code(activation)
-    forward_rows(x, U.shape[1], panels, b, initial, valid, code, states, final, 0, B)
+    everything = (0, B, 0, panel_count(W, m))
+    forward_part(
+        x, U, W, b, initial, valid, code, states, final, work, alone(), 1, *everything
+    )  # fmt: skip
     return ElmanState(states, final)
 
 
@@ -55,41 +71,53 @@ def weights_size(U, W):
 
 
 @part
-def pack_weights(U, W, panels):
+def pack_weights(U, W, first_panel, end_panel, panels):
     """Pack U and, behind it, W."""
-    pack_forward(U, panels, 0)
-    pack_forward(W, panels, packed_size(W, U.shape[1], U.shape[0]))
+    pack_forward(U, first_panel, end_panel, panels, 0)
+    pack_forward(W, first_panel, end_panel, panels, packed_size(W, U.shape[1], U.shape[0]))
 
 
 @part
-def forward_rows(x, p, panels, b, h0, lengths, code, h, h_last, first, last):
-    """Do the work of `elman_forward` for the sequences first <= row < last."""
+def forward_part(
+    x, U, W, b, h0, lengths, code, h, h_last, work,
+    arrivals, members, first, last, first_panel, end_panel,
+):  # fmt: skip
+    """Do a member's part of the work of `elman_forward`: some sequences, some panels of columns.
+
+    Members with the same sequences meet after each step: h(t) needs all columns of h(t-1).
+    """
+    mode = flush_subnormals()
     T, B, m = h.shape
     flat = h.reshape((T * B, m))
-    count, W_start = panel_count(h, m), packed_size(h, p, m)
+    p = U.shape[1]
+    panels, W_start = flat_buffer(work, weights_size(U, W), W), packed_size(W, p, m)
+    pack_weights(U, W, first_panel, end_panel, panels)
+    left, right = first_panel * lanes(h), min(m, end_panel * lanes(h))
     alive = np.empty(last - first, np.int64)
     before = np.empty(last - first, np.int64)
-    span = max(1, _SPAN // max(1, (last - first) * m))
+    span = max(1, _SPAN // max(1, (last - first) * (right - left)))
     for begin in range(0, T, span):
         end = min(begin + span, T)
-        rows = start_from_bias(b, lengths, h, begin, end, first, last)
-        add_input(x, rows, p, panels, 0, 0, count, flat, rows)
+        rows = start_from_bias(b, lengths, h, begin, end, first, last, left, right)
+        add_input(x, rows, p, panels, 0, first_panel, end_panel, flat, rows)
         for t in range(begin, end):
             n = step_rows(lengths, B, t, first, last, alive)
             now = alive[:n]
             if t == 0:
-                add_product(h0, now, m, panels, W_start, 0, count, flat, now)
+                add_product(h0, now, m, panels, W_start, first_panel, end_panel, flat, now)
             else:
                 for i in range(n):
                     before[i] = now[i] - B
-                add_product(flat, before[:n], m, panels, W_start, 0, count, flat, now)
+                add_product(flat, before[:n], m, panels, W_start, first_panel, end_panel, flat, now)
             for i in range(n):
-                activate(code, flat[now[i]])
+                activate(code, flat[now[i], left:right])
+            meet(arrivals, members, t + 1)
     for row in range(first, last):
         if lengths[row] > 0:
-            copy_row(h[lengths[row] - 1, row], h_last[row])
+            copy_row(h[lengths[row] - 1, row, left:right], h_last[row, left:right])
         else:
-            copy_row(h0[row], h_last[row])
+            copy_row(h0[row, left:right], h_last[row, left:right])
+    restore_subnormals(mode)
 
 
 @kernel
@@ -114,69 +142,82 @@ def elman_backward(
     da = np.empty((T, B, m), W.dtype) if work is None else work
     valid = full_lengths(lengths, T, B)
     code = activation_code(activation)
-    panels = np.empty(packed_size(W, m, m), W.dtype)
-    pack_backward(W, panels, 0)
-    backward_rows(dh, h, panels, d_final, valid, code, d_first, da, 0, B)
-    backward_inputs(da, panels_of_input(d_input, U), valid, d_input, 0, B)
-    backward_weights(da, x, h, states_before, valid, d_U, d_W, d_b, 0, m)
+    everything = (0, B, 0, panel_count(W, m))
+    backward_part(dh, h, W, d_final, valid, code, d_first, da, alone(), 1, *everything)
+    backward_products(da, x, h, states_before, U, valid, d_input, d_U, d_W, d_b, 0, m)
     return ElmanGrads(d_input, d_U, d_W, d_b, d_first)
 
 
 @part
-def backward_rows(dh, h, panels, dh_last, lengths, code, dh0, da, first, last):
-    """Compute da(t) and dh0 of the sequences first <= row < last; W is packed in `panels`."""
+def backward_part(
+    dh, h, W, dh_last, lengths, code, dh0, da,
+    arrivals, members, first, last, first_panel, end_panel,
+):  # fmt: skip
+    """Compute a member's part of da(t) and dh0, as in `forward_part`."""
+    mode = flush_subnormals()
     T, B, m = h.shape
     flat = da.reshape((T * B, m))
-    count = panel_count(h, m)
+    panels = np.empty(packed_size(W, m, m), W.dtype)
+    pack_backward(W, first_panel, end_panel, panels, 0)
+    left, right = first_panel * lanes(h), min(m, end_panel * lanes(h))
     alive = np.empty(last - first, np.int64)
     later = np.empty(last - first, np.int64)
     for t in range(T - 1, -1, -1):
         for row in range(first, last):
+            target = da[t, row, left:right]
             if t >= lengths[row]:
-                da[t, row] = 0
+                target[:] = 0
                 continue
-            copy_row(dh[t, row], da[t, row])
+            copy_row(dh[t, row, left:right], target)
             if t == lengths[row] - 1:
-                for j in range(m):
-                    da[t, row, j] += dh_last[row, j]
+                add_row(dh_last[row, left:right], target)
         n = step_rows(lengths, B, t + 1, first, last, later)
         for i in range(n):
             alive[i] = later[i] - B
-        add_product(flat, later[:n], m, panels, 0, 0, count, flat, alive[:n])
+        add_product(flat, later[:n], m, panels, 0, first_panel, end_panel, flat, alive[:n])
         n = step_rows(lengths, B, t, first, last, alive)
         for i in range(n):
-            multiply_slope(code, h[t, alive[i] - t * B], flat[alive[i]])
+            state = h[t, alive[i] - t * B, left:right]
+            multiply_slope(code, state, flat[alive[i], left:right])
+        meet(arrivals, members, T - t)
     for row in range(first, last):
         if lengths[row] > 0:
-            dh0[row] = 0
+            dh0[row, left:right] = 0
         else:
-            copy_row(dh_last[row], dh0[row])
+            copy_row(dh_last[row, left:right], dh0[row, left:right])
     if T > 0:
         n = step_rows(lengths, B, 0, first, last, alive)
-        add_product(flat, alive[:n], m, panels, 0, 0, count, dh0, alive[:n])
+        add_product(flat, alive[:n], m, panels, 0, first_panel, end_panel, dh0, alive[:n])
+    restore_subnormals(mode)
 
 
 @part
-def panels_of_input(dx, U):
-    """Return U packed for `backward_inputs`; nothing where dx is None."""
-    if dx is None:
-        return np.empty(0, U.dtype)
-    panels = np.empty(packed_size(U, U.shape[0], U.shape[1]), U.dtype)
-    pack_backward(U, panels, 0)
-    return panels
+def backward_products(da, x, h, h0, U, lengths, dx, dU, dW, db, first, last):
+    """Compute rows first <= i < last of dU, dW and db, and the like share of dx's rows."""
+    mode = flush_subnormals()
+    T, B, m = h.shape
+    backward_inputs(da, U, lengths, dx, T * B * first // m, T * B * last // m)
+    backward_weights(da, x, h, h0, lengths, dU, dW, db, first, last)
+    restore_subnormals(mode)
 
 
 @part
-def backward_inputs(da, panels, lengths, dx, first, last):
-    """Compute dx(t), unless it is None, of the sequences first <= row < last."""
+def backward_inputs(da, U, lengths, dx, first, last):
+    """Compute dx(t) = U^T da(t), unless it is None, for rows first <= t * B + b < last of dx."""
     if dx is None:
         return
     T, B, m = da.shape
     p = dx.shape[2]
-    dx[:, first:last] = 0
-    rows = shifted_rows(lengths, T, first, last, 0)
     flat, d_input = da.reshape((T * B, m)), dx.reshape((T * B, p))
-    add_product(flat, rows, m, panels, 0, 0, panel_count(dx, p), d_input, rows)
+    rows = np.empty(last - first, np.int64)
+    n = 0
+    for row in range(first, last):
+        d_input[row] = 0
+        if row // B < lengths[row % B]:
+            rows[n] = row
+            n += 1
+    listed = rows[:n]
+    add_product(flat, listed, m, packed_backward(U), 0, 0, panel_count(dx, p), d_input, listed)
 
 
 @part
@@ -203,6 +244,7 @@ def elman_step(x_t, h, U, W, b, activation="tanh", out=None):
     bits are those of `elman_forward`; in C order the sums are rounded in another order. Returns
     h(t).
     """
+    mode = flush_subnormals()
     state = np.empty(h.shape, h.dtype) if out is None else out
     code = activation_code(activation)
     for row in range(h.shape[0]):
@@ -211,12 +253,14 @@ def elman_step(x_t, h, U, W, b, activation="tanh", out=None):
     add_frame(h, W, state)
     for row in range(h.shape[0]):
         activate(code, state[row])
+    restore_subnormals(mode)
     return state
 
 
 @part
 def packed_step(x_t, h, rows, p, panels, b, code, out):
     """Do the work of `elman_step` with weights packed by `pack_weights`; rows lists 0 ... B-1."""
+    mode = flush_subnormals()
     m = b.size
     count = panel_count(h, m)
     for row in range(rows.size):
@@ -225,3 +269,4 @@ def packed_step(x_t, h, rows, p, panels, b, code, out):
     add_product(h, rows, m, panels, packed_size(h, p, m), 0, count, out, rows)
     for row in range(rows.size):
         activate(code, out[row])
+    restore_subnormals(mode)

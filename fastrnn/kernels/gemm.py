@@ -75,7 +75,7 @@ def add_transposed_product(a, a_rows, b, b_rows, c, first, last):
     for start in range(0, n, CHUNK):
         stop = min(start + CHUNK, n)
         transpose_rows(a, a_rows, start, stop, first, last, columns, columns.shape[1])
-        pack(b, b_rows, start, stop, panels, 0)
+        pack(b, b_rows, start, stop, 0, count, panels, 0)
         add_product(columns, column_rows, stop - start, panels, 0, 0, count, c, c_rows)
 
 

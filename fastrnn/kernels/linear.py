@@ -5,8 +5,9 @@ import numpy as np
 from fastrnn.jit import kernel, part
 from fastrnn.kernels.gemm import add_product, add_row_sums, add_transposed_product
 from fastrnn.kernels.rows import copy_row, full_lengths, shifted_rows
-from fastrnn.kernels.weights import flat_buffer, pack_backward, pack_forward, packed_size
+from fastrnn.kernels.weights import flat_buffer, pack_forward, packed_backward, packed_size
 from fastrnn.results import LinearGrads
+from fastrnn.simd import flush_subnormals, restore_subnormals
 from fastrnn.simd.packing import panel_count
 
 __all__ = ["linear_backward", "linear_forward"]
@@ -22,24 +23,26 @@ def linear_forward(h, V, c, lengths=None, o=None, work=None):
     """
     T, B = h.shape[0], h.shape[1]
     outputs = np.empty((T, B, V.shape[0]), V.dtype) if o is None else o
-    panels = flat_buffer(work, packed_size(V, V.shape[1], V.shape[0]), V)
-    pack_forward(V, panels, 0)
-    linear_forward_rows(h, panels, c, full_lengths(lengths, T, B), outputs, 0, B)
+    linear_forward_rows(h, V, c, work, full_lengths(lengths, T, B), outputs, 0, B)
     return outputs
 
 
 @part
-def linear_forward_rows(h, panels, c, lengths, o, first, last):
+def linear_forward_rows(h, V, c, work, lengths, o, first, last):
     """Do the work of `linear_forward` for the sequences first <= row < last."""
+    mode = flush_subnormals()
     T, B, q = o.shape
-    m = h.shape[2]
+    m, count = h.shape[2], panel_count(o, q)
+    panels = flat_buffer(work, packed_size(V, m, q), V)
+    pack_forward(V, 0, count, panels, 0)
     flat = o.reshape((T * B, q))
     o[:, first:last] = 0
     rows = shifted_rows(lengths, T, first, last, 0)
     for i in range(rows.size):
         copy_row(c, flat[rows[i]])
     states = h.reshape((T * B, m))
-    add_product(states, rows, m, panels, 0, 0, panel_count(o, q), flat, rows)
+    add_product(states, rows, m, panels, 0, 0, count, flat, rows)
+    restore_subnormals(mode)
 
 
 @kernel
@@ -54,30 +57,32 @@ def linear_backward(do, h, V, lengths=None, dh=None, dV=None, dc=None):
     d_V = np.empty(V.shape, V.dtype) if dV is None else dV
     d_c = np.empty(V.shape[0], V.dtype) if dc is None else dc
     valid = full_lengths(lengths, T, B)
-    panels = np.empty(packed_size(V, V.shape[0], m), V.dtype)
-    pack_backward(V, panels, 0)
-    linear_backward_rows(do, panels, valid, d_h, 0, B)
+    linear_backward_rows(do, V, valid, d_h, 0, B)
     linear_backward_weights(do, h, valid, d_V, d_c, 0, V.shape[0])
     return LinearGrads(d_h, d_V, d_c)
 
 
 @part
-def linear_backward_rows(do, panels, lengths, dh, first, last):
-    """Compute dh of the sequences first <= row < last; V is packed in `panels`."""
+def linear_backward_rows(do, V, lengths, dh, first, last):
+    """Compute dh of the sequences first <= row < last."""
+    mode = flush_subnormals()
     T, B, m = dh.shape
-    q = do.shape[2]
+    q, panels = do.shape[2], packed_backward(V)
     dh[:, first:last] = 0
     rows = shifted_rows(lengths, T, first, last, 0)
     gradients, flat = do.reshape((T * B, q)), dh.reshape((T * B, m))
     add_product(gradients, rows, q, panels, 0, 0, panel_count(dh, m), flat, rows)
+    restore_subnormals(mode)
 
 
 @part
 def linear_backward_weights(do, h, lengths, dV, dc, first, last):
     """Compute rows first <= i < last of dV and dc."""
+    mode = flush_subnormals()
     T, B, q = do.shape
     flat = do.reshape((T * B, q))
     rows = shifted_rows(lengths, T, 0, B, 0)
     dV[first:last] = 0
     add_transposed_product(flat, rows, h.reshape((T * B, h.shape[2])), rows, dV, first, last)
     add_row_sums(flat, rows, dc, first, last)
+    restore_subnormals(mode)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastrnn.jit import part
 
-__all__ = ["copy_row", "full_lengths", "shifted_rows", "start_from_bias", "step_rows"]
+__all__ = ["add_row", "copy_row", "full_lengths", "shifted_rows", "start_from_bias", "step_rows"]
 
 
 @part
@@ -16,6 +16,13 @@ def copy_row(source, target):
     """Copy a row, element by element: ``target[:] = source`` compiles its error messages too."""
     for i in range(source.size):
         target[i] = source[i]
+
+
+@part
+def add_row(source, target):
+    """Add a row to another."""
+    for i in range(source.size):
+        target[i] += source[i]
 
 
 @part
@@ -57,17 +64,20 @@ def shifted_rows(lengths, T, first, last, shift):
 
 
 @part
-def start_from_bias(b, lengths, h, begin, end, first, last):
-    """Fill the steps begin <= t < end of h with b, or zero in padding; list the rows alive."""
+def start_from_bias(b, lengths, h, begin, end, first, last, left, right):
+    """Fill the steps begin <= t < end of h with b, or zero in padding; list the rows alive.
+
+    Of the sequences first <= row < last, and only the columns left <= j < right.
+    """
     B = h.shape[1]
     rows = np.empty((end - begin) * (last - first), np.int64)
     n = 0
     for t in range(begin, end):
         for row in range(first, last):
             if t < lengths[row]:
-                copy_row(b, h[t, row])
+                copy_row(b[left:right], h[t, row, left:right])
                 rows[n] = t * B + row
                 n += 1
             else:
-                h[t, row] = 0
+                h[t, row, left:right] = 0
     return rows[:n]

@@ -6,7 +6,7 @@ from fastrnn.jit import part
 from fastrnn.simd import lanes
 from fastrnn.simd.packing import pack, pack_transposed, panel_count
 
-__all__ = ["flat_buffer", "pack_backward", "pack_forward", "packed_size"]
+__all__ = ["flat_buffer", "pack_backward", "pack_forward", "packed_backward", "packed_size"]
 
 
 @part
@@ -16,16 +16,25 @@ def packed_size(W, depth, columns):
 
 
 @part
-def pack_forward(W, panels, start):
+def pack_forward(W, first_panel, end_panel, panels, start):
     """Pack W (m, p) for products W x, of depth p with m columns, from panels[start] on."""
-    pack_transposed(np.ascontiguousarray(W), np.arange(W.shape[0]), panels, start)
+    matrix, rows = np.ascontiguousarray(W), np.arange(W.shape[0])
+    pack_transposed(matrix, rows, first_panel, end_panel, panels, start)
 
 
 @part
-def pack_backward(W, panels, start):
+def pack_backward(W, first_panel, end_panel, panels, start):
     """Pack W (m, p) for products W^T d, of depth m with p columns, from panels[start] on."""
-    depth = W.shape[0]
-    pack(np.ascontiguousarray(W), np.arange(depth), 0, depth, panels, start)
+    matrix, depth = np.ascontiguousarray(W), W.shape[0]
+    pack(matrix, np.arange(depth), 0, depth, first_panel, end_panel, panels, start)
+
+
+@part
+def packed_backward(W):
+    """Return all of W packed by `pack_backward`."""
+    panels = np.empty(packed_size(W, W.shape[0], W.shape[1]), W.dtype)
+    pack_backward(W, 0, panel_count(W, W.shape[1]), panels, 0)
+    return panels
 
 
 @part

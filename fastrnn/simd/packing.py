@@ -28,14 +28,17 @@ def panel_count(array, columns):
 
 
 @part
-def pack(b, rows, first, last, panels, start):
-    """Store the listed rows first <= k < last of b (., N), C-contiguous, as panels from `start`."""
+def pack(b, rows, first, last, first_panel, end_panel, panels, start):
+    """Store the listed rows first <= k < last of b (., N), C-contiguous, as panels from `start`.
+
+    Only panels first_panel <= j < end_panel are written.
+    """
     step, width, depth = lanes(b), b.shape[1], last - first
     # Four panels at a time: a row of b is read in whole cache lines.
-    for j in range(0, panel_count(b, width), 4):
+    for j in range(first_panel, end_panel, 4):
         for k in range(depth):
             row = rows[first + k] * width
-            for i in range(j, min(j + 4, panel_count(b, width))):
+            for i in range(j, min(j + 4, end_panel)):
                 vec = load_part_or_all(b, row + i * step, width - i * step)
                 store(panels, start + (i * depth + k) * step, vec)
 
@@ -49,13 +52,13 @@ def load_part_or_all(array, index, count):
 
 
 @part
-def pack_transposed(b, rows, panels, start):
+def pack_transposed(b, rows, first_panel, end_panel, panels, start):
     """Store the transpose of the listed rows of b (., K), C-contiguous, as panels from `start`.
 
     So rows of b become columns of the product: this is how weights are stored, W (m, p) for W x.
     """
     step, depth = lanes(b), b.shape[1]
-    for j in range(panel_count(b, rows.size)):
+    for j in range(first_panel, end_panel):
         for k in range(0, depth, step):
             at = start + (j * depth + k) * step
             _transpose_block(b, rows, j * step, rows.size, k, depth, panels, at, step)
@@ -77,13 +80,17 @@ def transpose_rows(a, rows, first, last, column, end, out, stride):
 @part
 def _transpose_block(a, rows, first, last, column, end, out, at, stride):
     """Store `lanes` columns of `lanes` listed rows as rows of `out`; zeros for rows past `last`."""
-    width = a.shape[1]
+    step, width = lanes(a), a.shape[1]
     block = square(broadcast(out.dtype.type(0)))
-    for i in range(lanes(a)):
-        if first + i < last:
-            index = rows[first + i] * width + column
-            put(block, i, load_part_or_all(a, index, end - column))
-    transpose(block)
-    for i in range(lanes(a)):
-        if column + i < end:
+    if first + step <= last and column + step <= end:
+        for i in range(step):
+            put(block, i, load(a, rows[first + i] * width + column))
+        transpose(block)
+        for i in range(step):
             store(out, at + i * stride, get(block, i))
+        return
+    for i in range(min(step, last - first)):
+        put(block, i, load_part_or_all(a, rows[first + i] * width + column, end - column))
+    transpose(block)
+    for i in range(min(step, end - column)):
+        store(out, at + i * stride, get(block, i))

@@ -10,8 +10,9 @@ How it measures
   (short calls are repeated). A ratio is the median over rounds of peer's time / our time, so a
   machine that slows down for a while slows both. With several threads there is a short pause
   between two contenders, in which the thread pool of the one before stops spinning.
-- **Alone or not.** Processor time / time tells how many cores a contender kept busy; a core that
-  was shared with other processes, or a peer that used more cores than it was given, is reported.
+- **Alone or not.** The share of the cores that other processes took is reported where it is above
+  5 %: with two threads, barriers that spin then collapse, and so do ratios. So is a peer that kept
+  more cores busy than it was given threads.
 - **Peers at their best.** Inputs lie in the peer's own tensors before the clock starts; where a
   peer can be called in several ways (memory layouts, unrolling, bound outputs), its fastest is
   taken.

@@ -1,9 +1,10 @@
-"""Which cores a process is bound to; imports nothing that starts threads."""
+"""Which cores a process is bound to, and who else is there; imports nothing that starts threads."""
 
 import os
+import time
 from pathlib import Path
 
-__all__ = ["bind", "choose_cores", "usable_cores"]
+__all__ = ["Neighbours", "bind", "choose_cores", "usable_cores"]
 
 _CPU = Path("/sys/devices/system/cpu")
 
@@ -39,3 +40,35 @@ def bind(threads: int) -> None:
     cores = choose_cores(threads, usable_cores())
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
+
+
+class Neighbours:
+    """Tells which share of this process's cores other processes took since it was made."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float, float] | None:
+        """Return the time, the cores' busy seconds, and those of this process."""
+        if not hasattr(os, "sysconf"):
+            return None
+        names = {f"cpu{core}" for core in usable_cores()}
+        ticks = 0
+        try:
+            for row in Path("/proc/stat").read_text(encoding="ascii").splitlines():
+                name, *counts = row.split()
+                if name in names:
+                    user, nice, system, _idle, _wait, *rest = map(int, counts)
+                    ticks += user + nice + system + sum(rest[:3])  # interrupts, and stolen time
+        except (OSError, ValueError):
+            return None
+        return time.perf_counter(), ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
+
+    def share(self) -> float:
+        """Return that share, from 0 to 1; NaN where the system does not tell."""
+        end = self._now()
+        if self._start is None or end is None:
+            return float("nan")
+        elapsed, busy, ours = (b - a for a, b in zip(self._start, end, strict=True))
+        return min(1.0, max(0.0, (busy - ours) / (elapsed * len(usable_cores()))))

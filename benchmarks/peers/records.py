@@ -34,6 +34,8 @@ class Record:
         Number of rounds.
     busy : float
         How many cores it kept busy; see `timing.measure`.
+    others : float
+        Share of the cores that other processes took meanwhile; NaN where unknown.
     """
 
     group: str
@@ -50,6 +52,7 @@ class Record:
     bound: str
     rounds: int
     busy: float
+    others: float
 
 
 _TYPES = {field.name: field.type for field in fields(Record)}

@@ -29,6 +29,8 @@ _TITLES = {
     "vanishing": "Vanishing gradients, loss on the last step",
     "step": "One step of one sequence: units",
 }
+# Share of the cores that other processes may take before a result is called doubtful.
+_FEW = 0.05
 _DIRECTIONS = {"F": "forward", "FB": "forward + backward"}
 
 Group = list[Record]
@@ -106,6 +108,8 @@ def line(group: Group) -> str:
     for r in group[1:]:
         variant = f" [{r.variant}]" if r.variant else ""
         parts.append(f"{r.contender}{variant} {ratio_text(r.ratio)}x{_error(r)}")
+    if ours.others > _FEW:
+        parts.append(f"[other processes took {100 * ours.others:.0f} % of the cores]")
     head = f"{ours.group} {ours.cell} {ours.direction} {ours.dtype} {_threads(ours.threads)}"
     return head + ": " + "; ".join(parts)
 
@@ -195,13 +199,13 @@ def summary(records: list[Record]) -> list[str]:
 
 def warnings(records: list[Record]) -> list[str]:
     """Return what makes the results doubtful: processes beside us, peers with more threads."""
-    alone = [r for r in records if r.threads == 1]
-    shared = sum(r.busy < 0.9 for r in alone)
+    cells = [group[0] for group in by_case(records).values()]
+    disturbed = sum(r.others > _FEW for r in cells)
     lines = []
-    if shared:
+    if disturbed:
         lines.append(
-            f"warning: other processes had a share of the core in {shared} of {len(alone)} "
-            "one-thread measurements"
+            f"warning: other processes took more than {100 * _FEW:.0f} % of the cores in "
+            f"{disturbed} of {len(cells)} measurements: repeat those alone"
         )
     greedy = sorted({r.contender for r in records if r.busy > r.threads + 0.1})
     if greedy:

@@ -94,8 +94,7 @@ def measure(
     times : ndarray, shape (rounds, contenders)
         Seconds that the work of a case takes once.
     busy : ndarray, shape (contenders,)
-        How many cores each contender kept busy: the median of processor time / time. With one
-        thread, less than 1 means that other processes had a share of the core.
+        How many cores each contender kept busy: the median of processor time / time.
     """
     rng = np.random.default_rng(0)
     begin = time.perf_counter()

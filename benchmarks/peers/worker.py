@@ -7,6 +7,8 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
 __all__ = ["WrongResultError", "main", "measure_case"]
@@ -64,10 +66,13 @@ def measure_case(case: Any, machine: Any, plan: dict[str, Any]) -> list[dict[str
     WrongResultError
         If a contender's results are wrong.
     """
-    from importlib import import_module
+    import numpy as np
 
+    from benchmarks.peers.cores import Neighbours
     from benchmarks.peers.inputs import make_inputs
-    from benchmarks.peers.timing import fastest_variants, measure
+    from benchmarks.peers.machine import percent_of_bound
+    from benchmarks.peers.records import Record
+    from benchmarks.peers.timing import fastest_variants, measure, median_ratio
 
     threads = plan["threads"]
     inputs = make_inputs(case)
@@ -82,11 +87,28 @@ def measure_case(case: Any, machine: Any, plan: dict[str, Any]) -> list[dict[str
     if case.group != "step":
         yardstick, yard_work, work = machine.yardstick(case, threads)
         timed.append(yardstick)
+    neighbours = Neighbours()
     times, busy = measure(timed, plan["seconds"], pause=_PAUSE if threads > 1 else 0)
-    return [
-        _record(case, threads, contender, errors, times, busy, i, work, yard_work, timed[-1].name)
-        for i, contender in enumerate(contenders)
-    ]
+    others = neighbours.share()
+    records = []
+    for i, contender in enumerate(contenders):
+        percent = float("nan")
+        if work:
+            percent = percent_of_bound(work, times[:, i], yard_work, times[:, -1], threads)
+        record = Record(
+            case.group, case.cell, case.direction, case.dtype, threads,
+            contender.name, contender.variant,
+            seconds=float(np.median(times[:, i])),
+            ratio=median_ratio(times[:, i], times[:, 0]),
+            error=errors[contender.name, contender.variant],
+            percent=percent,
+            bound=timed[-1].name if work else "",
+            rounds=len(times),
+            busy=float(busy[i]),
+            others=others,
+        )  # fmt: skip
+        records.append(asdict(record))
+    return records
 
 
 def _check(case: Any, inputs: Any, contenders: list[Any]) -> dict[tuple[str, str], float]:
@@ -106,36 +128,6 @@ def _check(case: Any, inputs: Any, contenders: list[Any]) -> dict[tuple[str, str
                 raise WrongResultError(f"{case.key}: {who} is wrong: {problem}") from problem
         errors[contender.name, contender.variant] = error
     return errors
-
-
-def _record(
-    case: Any, threads: int, contender: Any, errors: dict[tuple[str, str], float],
-    times: Any, busy: Any, i: int, work: float, yard_work: float, bound: str,
-) -> dict[str, Any]:  # fmt: skip
-    from dataclasses import asdict
-
-    import numpy as np
-
-    from benchmarks.peers.machine import percent_of_bound
-    from benchmarks.peers.records import Record
-    from benchmarks.peers.timing import median_ratio
-
-    percent = float("nan")
-    if work:
-        percent = percent_of_bound(work, times[:, i], yard_work, times[:, -1], threads)
-    return asdict(
-        Record(
-            case.group, case.cell, case.direction, case.dtype, threads,
-            contender.name, contender.variant,
-            seconds=float(np.median(times[:, i])),
-            ratio=median_ratio(times[:, i], times[:, 0]),
-            error=errors[contender.name, contender.variant],
-            percent=percent,
-            bound=bound if work else "",
-            rounds=len(times),
-            busy=round(float(busy[i]), 3),
-        )
-    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers.cases import GROUPS, Case, all_cases, quick_cases
-from benchmarks.peers.cores import choose_cores
+from benchmarks.peers.cores import Neighbours, choose_cores
 from benchmarks.peers.inputs import make_inputs
 from benchmarks.peers.machine import Machine, percent_of_bound
 from benchmarks.peers.reference import expected_results, largest_error
@@ -169,3 +169,5 @@ def test_cores():
     assert choose_cores(3, {0, 1}) is None
     assert choose_cores(2, {0, 1}) == {0, 1}
     assert len(choose_cores(1, {0, 1})) == 1
+    share = Neighbours().share()
+    assert np.isnan(share) or 0 <= share <= 1

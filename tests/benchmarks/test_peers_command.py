@@ -16,7 +16,7 @@ from benchmarks.peers.run import PEERS, ROOT
 def record(contender="ours", ratio=1.0, **changes):
     base = Record(
         "elman", "1/2/3/4/5", "F", "float32", 1, contender, "", seconds=2e-3, ratio=ratio,
-        error=1e-7, percent=50.0, bound="peak", rounds=9, busy=1.0,
+        error=1e-7, percent=50.0, bound="peak", rounds=9, busy=1.0, others=0.0,
     )  # fmt: skip
     return replace(base, **changes)
 
@@ -79,9 +79,12 @@ def test_line_and_summary():
 
 def test_warnings():
     assert table.warnings(RECORDS) == []
-    doubtful = [record(busy=0.5), record("torch", busy=1.5), record(busy=1.5, threads=2)]
-    shared, greedy = table.warnings(doubtful)
-    assert "in 1 of 2 one-thread measurements" in shared
+    doubtful = [
+        record(others=0.5), record("torch", busy=1.5, others=0.5), record(busy=1.5, threads=2),
+    ]  # fmt: skip
+    disturbed, greedy = table.warnings(doubtful)
+    assert "in 1 of 2 measurements" in disturbed
+    assert table.line(doubtful[:2]).endswith("[other processes took 50 % of the cores]")
     assert greedy.endswith("used by torch")
 
 

@@ -241,9 +241,10 @@ def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
     """Return `value` as a NumPy array of its own dtype, in native byte order."""
     if type(value) is ndarray and value.dtype.isnative:
         return value
-    items = value if isinstance(value, list | tuple) else (value,)
-    if any(isinstance(item, np.ma.MaskedArray) for item in items):
-        raise TypeError(f"{name}: expected a plain array, got a masked array")
+    masked = np.ma.MaskedArray  # numpy.ma is loaded here, not at import
+    for item in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(item, masked):
+            raise TypeError(f"{name}: expected a plain array, got a masked array")
     try:
         array = None if hasattr(value, "__cuda_array_interface__") else np.asarray(value)
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:

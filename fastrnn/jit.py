@@ -19,7 +19,7 @@ from numba.core.compiler_machinery import LoweringPass, register_pass
 from numba.core.typed_passes import NativeLowering
 from numba.core.types import unliteral
 
-__all__ = ["kernel", "part"]
+__all__ = ["inlined", "kernel", "part"]
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _PLAIN = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
@@ -45,9 +45,18 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 def part(function: Callable[..., Any]) -> Any:
     """Compile `function` as `kernel` does; within other kernels, only link it into them."""
+    return _part(function, forceinline=False)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile as a `part` that LLVM must inline: an inner loop, called in one place."""
+    return _part(function, forceinline=True)
+
+
+def _part(function: Callable[..., Any], **options: Any) -> Any:
     compiled = kernel(function)
     if not _PLAIN:
-        linked = numba.njit(pipeline_class=_LinkedOnly, **_OPTIONS)(function)
+        linked = numba.njit(pipeline_class=_LinkedOnly, **_OPTIONS, **options)(function)
         # Numba's own would register machine code for calls from Python, and there is none.
         linked.add_overload = lambda result: linked.overloads.update(
             {tuple(result.signature.args): result}

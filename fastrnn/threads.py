@@ -94,8 +94,11 @@ def share(
     `work` is the number of multiply-adds: without a wish of the caller's, little work stays on
     one thread. The first error of a part is raised after all parts have ended.
     """
-    edges = _edges(rows, _parts(rows, threads, work))
-    _run(task, arguments, list(pairwise(edges)))
+    parts = _parts(rows, threads, work)
+    if parts <= 1:
+        task(*arguments, 0, rows)
+        return
+    _run(task, arguments, list(pairwise(_edges(rows, parts))))
 
 
 def share_steps(
@@ -108,20 +111,21 @@ def share_steps(
     their own way. But where there are few, or where W is too large for one core's cache, all
     members take all sequences and each its share of W, and they meet after each step.
     """
-    panels = -(-len(weights) * weights.itemsize // VECTOR_BYTES)
+    m = len(weights)
+    panels = -(-m * weights.itemsize // VECTOR_BYTES)
     pairs = (panels + 1) // 2  # a register tile is two panels wide
     members = _parts(max(rows, pairs), threads, work)
-    if members > 1:
-        few = rows < _ROWS_OF_A_TILE * members or weights.nbytes > _CACHE_FOR_WEIGHTS
-        if few and rows * weights.size >= _WORTH_A_MEETING * members:
-            wish = min(members, pairs, _cores())
-            with _pool.seats(wish - 1) as seats:
-                # A cache line of its own for the count.
-                arrivals = np.zeros(16, np.int64)
-                edges = [min(2 * edge, panels) for edge in _edges(pairs, seats + 1)]
-                calls = [(arrivals, seats + 1, 0, rows, *part) for part in pairwise(edges)]
-                _run(task, arguments, calls)
-            return
+    if members <= 1:
+        task(*arguments, _ALONE, 1, 0, rows, 0, panels)
+        return
+    few = rows < _ROWS_OF_A_TILE * members or weights.nbytes > _CACHE_FOR_WEIGHTS
+    if few and rows * m * m >= _WORTH_A_MEETING * members:
+        with _pool.seats(min(members, pairs, _cores()) - 1) as seats:
+            arrivals = np.zeros(16, np.int64)  # a cache line of its own for the count
+            edges = [min(2 * edge, panels) for edge in _edges(pairs, seats + 1)]
+            calls = [(arrivals, seats + 1, 0, rows, *part) for part in pairwise(edges)]
+            _run(task, arguments, calls)
+        return
     edges = _edges(rows, min(members, rows))
     _run(task, arguments, [(_ALONE, 1, *part, 0, panels) for part in pairwise(edges)])
 

@@ -8,16 +8,22 @@ lists; no window is ever copied.
 import numpy as np
 
 from fastrnn.jit import kernel, part
-from fastrnn.kernels.activations import activate, activation_code, multiply_slope
-from fastrnn.kernels.gemm import add_product, add_row_sums
+from fastrnn.kernels.activations import (
+    activate,
+    activate_rows,
+    activation_code,
+    multiply_slope,
+)
+from fastrnn.kernels.gemm import CHUNK, add_row_sums, outer_buffers, outer_columns, product
 from fastrnn.kernels.inputs import (
     add_frame,
-    add_input,
-    add_input_products,
-    add_packed_frame,
+    add_input_outer,
+    add_token_sums,
     empty_input_gradient,
+    frame_product,
+    input_product,
 )
-from fastrnn.kernels.rows import copy_row, full_lengths, shifted_rows, start_from_bias
+from fastrnn.kernels.rows import copy_row, full_lengths, rows_or_zero, shifted_rows
 from fastrnn.kernels.weights import flat_buffer, pack_backward, pack_forward, packed_size
 from fastrnn.simd import flush_subnormals, restore_subnormals
 from fastrnn.simd.packing import panel_count
@@ -154,15 +160,18 @@ def forward_rows(x, W, b, shifts, lengths, counts, code, mode, stride, h, work, 
     span = frames_at_once(m, first, last)
     for begin in range(0, frames, span):
         end = min(begin + span, frames)
-        alive = start_from_bias(b, counts, h, begin, end, first, last, 0, m)
+        alive = rows_or_zero(counts, h, begin, end, first, last, 0, m)
+        for i in range(alive.size):
+            copy_row(b, flat[alive[i]])
         for j in range(shifts.size):
             out_rows, in_rows = window_rows(
                 lengths, counts, begin, end, start + shifts[j], stride,
                 True, mode == REPLICATE, first, last,
             )  # fmt: skip
-            add_input(x, in_rows, p, panels, j * size, 0, count, flat, out_rows)
-        for i in range(alive.size):
-            activate(code, flat[alive[i]])
+            input_product(
+                x, in_rows, p, panels, j * size, 0, count, flat, out_rows, flat, out_rows
+            )  # fmt: skip
+        activate_rows(code, flat, alive, 0, m)
     restore_subnormals(before)
 
 
@@ -237,17 +246,20 @@ def backward_inputs(da, W, shifts, lengths, counts, mode, stride, dx, first, las
             out_rows, in_rows = window_rows(
                 lengths, counts, begin, end, shift, stride, True, False, first, last
             )
-            add_product(flat, out_rows, m, panels, j * size, 0, count, d_input, in_rows)
+            product(
+                flat, out_rows, m, panels, j * size, 0, count, d_input, in_rows, d_input, in_rows
+            )
             if mode == REPLICATE:
                 out_rows, in_rows = window_rows(
                     lengths, counts, begin, end, shift, stride, False, True, first, last
                 )
                 # A sequence's end frame was read many times, and a product takes each row once.
                 for i in range(out_rows.size):
-                    one = slice(i, i + 1)
-                    add_product(
-                        flat, out_rows[one], m, panels, j * size, 0, count, d_input, in_rows[one]
-                    )
+                    source, target = out_rows[i : i + 1], in_rows[i : i + 1]
+                    product(
+                        flat, source, m, panels, j * size, 0, count,
+                        d_input, target, d_input, target,
+                    )  # fmt: skip
     restore_subnormals(before)
 
 
@@ -258,13 +270,33 @@ def backward_weights(da, x, shifts, lengths, counts, mode, stride, dW, db, first
     frames, B, m = da.shape
     flat = da.reshape((frames * B, m))
     start = window_start(shifts, mode)
-    for j in range(shifts.size):
-        out_rows, in_rows = window_rows(
-            lengths, counts, 0, frames, start + shifts[j], stride, True, mode == REPLICATE, 0, B
-        )
-        add_input_products(flat, out_rows, x, in_rows, dW[j], first, last)
-    add_row_sums(flat, shifted_rows(counts, frames, 0, B, 0), db, first, last)
+    rows = shifted_rows(counts, frames, 0, B, 0)
+    dW[:, first:last] = 0
+    columns, panels = outer_buffers(dW, min(rows.size, CHUNK), last - first, dW.shape[2])
+    in_rows = np.empty(rows.size, np.int64)
+    for begin in range(0, rows.size, CHUNK):
+        end = min(begin + CHUNK, rows.size)
+        outer_columns(flat, rows, begin, end, first, last, columns)
+        for j in range(shifts.size):
+            list_inputs(rows, begin, end, lengths, start + shifts[j], stride, mode, in_rows)
+            add_input_outer(columns, x, in_rows, begin, end, panels, dW[j], first, last)
+    if x.ndim == 2:
+        for j in range(shifts.size):
+            list_inputs(rows, 0, rows.size, lengths, start + shifts[j], stride, mode, in_rows)
+            add_token_sums(flat, rows, x, in_rows, dW[j], first, last)
+    add_row_sums(flat, rows, db, first, last)
     restore_subnormals(before)
+
+
+@part
+def list_inputs(rows, begin, end, lengths, shift, stride, mode, in_rows):
+    """Store in in_rows the input row that each listed output row reads, -1 where there is none."""
+    B = lengths.size
+    for k in range(begin, end):
+        b = rows[k] % B
+        frame = rows[k] // B * stride + shift
+        nearest = min(max(frame, 0), lengths[b] - 1)
+        in_rows[k] = nearest * B + b if nearest == frame or mode == REPLICATE else -1
 
 
 @kernel
@@ -316,7 +348,6 @@ def packed_step(x_t, ring, position, rows, p, panels, b, offsets, code, out):
         copy_row(b, out[row])
     for j in range(offsets.size):
         frame = ring[(position - ahead + offsets[j]) % ring.shape[0]]
-        add_packed_frame(frame, rows, p, panels, j * size, 0, count, out, rows)
-    for row in range(rows.size):
-        activate(code, out[row])
+        frame_product(frame, rows, p, panels, j * size, 0, count, out, rows, out, rows)
+    activate_rows(code, out, rows, 0, b.size)
     restore_subnormals(before)

@@ -34,7 +34,7 @@ def add_product(a, a_rows, b, c, c_rows):
     panels = np.full(packed_size(b, *b.shape) + 3, np.nan, b.dtype)
     count = panel_count(b, b.shape[1])
     pack_backward(b, 0, count, panels, 2)
-    gemm.add_product(a, a_rows, b.shape[0], panels, 2, 0, count, c, c_rows)
+    gemm.product(a, a_rows, len(b), panels, 2, 0, count, c, c_rows, c, c_rows)
     assert np.isnan(panels[[0, 1, -1]]).all()
 
 
@@ -97,7 +97,8 @@ def test_product_of_some_panels_leaves_the_other_columns(dtype):
         for edges in ([0, 1, count], [0, count // 2, count // 2, count]):
             parts[:] = c
             for first, last in zip(edges[:-1], edges[1:], strict=True):
-                gemm.add_product(a, a_rows[:n], 5, panels, 0, first, last, parts, c_rows[:n])
+                rows = c_rows[:n]
+                gemm.product(a, a_rows[:n], 5, panels, 0, first, last, parts, rows, parts, rows)
             assert parts[c_rows[:n]].tobytes() == whole[c_rows[:n]].tobytes()
 
 

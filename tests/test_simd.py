@@ -168,7 +168,7 @@ def test_parts_touch_nothing_else():
 )
 def test_the_plain_twin_has_every_function_with_its_arguments():
     for name in simd.__all__:
-        if name != "VECTOR_BYTES":
+        if name not in ("REGISTERS", "VECTOR_BYTES"):
             compiled = inspect.signature(getattr(simd, name)._defn).parameters
             twin = inspect.signature(getattr(plain, name)).parameters
             assert list(compiled)[1:] == list(twin), name  # the first is Numba's context

@@ -1,10 +1,18 @@
 """Activation functions f and their slopes f', applied to one row (MATH.md sections 1 and 8)."""
 
 from fastrnn.jit import part
+from fastrnn.kernels.rows import is_one_run
 from fastrnn.simd import lanes, load, load_part, store, store_part
 from fastrnn.simd.functions import sigmoid, tanh
 
-__all__ = ["ACTIVATIONS", "activate", "activation_code", "multiply_slope"]
+__all__ = [
+    "ACTIVATIONS",
+    "activate",
+    "activate_rows",
+    "activation_code",
+    "multiply_slope",
+    "multiply_slopes",
+]
 
 # The numbers by which the kernels' inner loops know them.
 ACTIVATIONS = {"tanh": 1, "relu": 2, "sigmoid": 3, "identity": 0}
@@ -39,6 +47,17 @@ def activate(code, row):
 
 
 @part
+def activate_rows(code, a, rows, left, right):
+    """Activate columns left <= j < right of the listed rows of a (., m)."""
+    m = a.shape[1]
+    if is_one_run(rows) and right - left == m:
+        activate(code, a.reshape(a.size)[rows[0] * m : (rows[-1] + 1) * m])
+        return
+    for i in range(rows.size):
+        activate(code, a[rows[i], left:right])
+
+
+@part
 def _replace_by_tanh(row):
     whole = row.size - row.size % lanes(row)
     for i in range(0, whole, lanes(row)):
@@ -56,6 +75,18 @@ def _replace_by_sigmoid(row):
     if whole < row.size:
         rest = row.size - whole
         store_part(row, whole, sigmoid(load_part(row, whole, rest)), rest)
+
+
+@part
+def multiply_slopes(code, h, a, rows, left, right):
+    """Multiply columns left <= j < right of the listed rows of a (., m) by f', from h = f(a)."""
+    m = a.shape[1]
+    if is_one_run(rows) and right - left == m:
+        begin, end = rows[0] * m, (rows[-1] + 1) * m
+        multiply_slope(code, h.reshape(h.size)[begin:end], a.reshape(a.size)[begin:end])
+        return
+    for i in range(rows.size):
+        multiply_slope(code, h[rows[i], left:right], a[rows[i], left:right])
 
 
 @part

@@ -3,21 +3,36 @@
 import numpy as np
 
 from fastrnn.jit import kernel, part
-from fastrnn.kernels.activations import activate, activation_code, multiply_slope
-from fastrnn.kernels.gemm import add_product, add_row_sums, add_transposed_product
+from fastrnn.kernels.activations import (
+    activate,
+    activate_rows,
+    activation_code,
+    multiply_slopes,
+)
+from fastrnn.kernels.gemm import (
+    CHUNK,
+    add_outer,
+    add_row_sums,
+    outer_buffers,
+    outer_columns,
+    product,
+)
 from fastrnn.kernels.inputs import (
     add_frame,
-    add_input,
-    add_input_products,
-    add_packed_frame,
+    add_input_outer,
+    add_token_sums,
     empty_input_gradient,
+    frame_product,
+    input_product,
 )
 from fastrnn.kernels.rows import (
     add_row,
     copy_row,
+    copy_rows,
     full_lengths,
+    one_row,
+    rows_or_zero,
     shifted_rows,
-    start_from_bias,
     step_rows,
 )
 from fastrnn.kernels.weights import (
@@ -29,7 +44,7 @@ from fastrnn.kernels.weights import (
 )
 from fastrnn.results import ElmanGrads, ElmanState
 from fastrnn.simd import flush_subnormals, lanes, restore_subnormals
-from fastrnn.simd.packing import panel_count
+from fastrnn.simd.packing import pack, panel_count
 from fastrnn.simd.team import alone, meet
 
 __all__ = ["elman_backward", "elman_forward", "elman_step"]
@@ -88,9 +103,9 @@ def forward_part(
     """
     mode = flush_subnormals()
     T, B, m = h.shape
-    flat = h.reshape((T * B, m))
+    flat, bias = h.reshape((T * B, m)), one_row(b, W)
     p = U.shape[1]
-    panels, W_start = flat_buffer(work, weights_size(U, W), W), packed_size(W, p, m)
+    panels, W_at = flat_buffer(work, weights_size(U, W), W), packed_size(W, p, m)
     pack_weights(U, W, first_panel, end_panel, panels)
     left, right = first_panel * lanes(h), min(m, end_panel * lanes(h))
     alive = np.empty(last - first, np.int64)
@@ -98,19 +113,21 @@ def forward_part(
     span = max(1, _SPAN // max(1, (last - first) * (right - left)))
     for begin in range(0, T, span):
         end = min(begin + span, T)
-        rows = start_from_bias(b, lengths, h, begin, end, first, last, left, right)
-        add_input(x, rows, p, panels, 0, first_panel, end_panel, flat, rows)
+        rows = rows_or_zero(lengths, h, begin, end, first, last, left, right)
+        zeros = np.zeros(rows.size, np.int64)
+        input_product(x, rows, p, panels, 0, first_panel, end_panel, bias, zeros, flat, rows)
         for t in range(begin, end):
             n = step_rows(lengths, B, t, first, last, alive)
             now = alive[:n]
             if t == 0:
-                add_product(h0, now, m, panels, W_start, first_panel, end_panel, flat, now)
+                product(h0, now, m, panels, W_at, first_panel, end_panel, flat, now, flat, now)
             else:
                 for i in range(n):
                     before[i] = now[i] - B
-                add_product(flat, before[:n], m, panels, W_start, first_panel, end_panel, flat, now)
-            for i in range(n):
-                activate(code, flat[now[i], left:right])
+                product(
+                    flat, before[:n], m, panels, W_at, first_panel, end_panel, flat, now, flat, now
+                )
+            activate_rows(code, flat, now, left, right)
             meet(arrivals, members, t + 1)
     for row in range(first, last):
         if lengths[row] > 0:
@@ -156,6 +173,7 @@ def backward_part(
     """Compute a member's part of da(t) and dh0, as in `forward_part`."""
     mode = flush_subnormals()
     T, B, m = h.shape
+    states, gradients = h.reshape((T * B, m)), dh.reshape((T * B, m))
     flat = da.reshape((T * B, m))
     panels = np.empty(packed_size(W, m, m), W.dtype)
     pack_backward(W, first_panel, end_panel, panels, 0)
@@ -164,21 +182,20 @@ def backward_part(
     later = np.empty(last - first, np.int64)
     for t in range(T - 1, -1, -1):
         for row in range(first, last):
-            target = da[t, row, left:right]
-            if t >= lengths[row]:
-                target[:] = 0
-                continue
-            copy_row(dh[t, row, left:right], target)
             if t == lengths[row] - 1:
-                add_row(dh_last[row, left:right], target)
+                copy_row(dh[t, row, left:right], da[t, row, left:right])
+                add_row(dh_last[row, left:right], da[t, row, left:right])
+            elif t >= lengths[row]:
+                da[t, row, left:right] = 0
         n = step_rows(lengths, B, t + 1, first, last, later)
         for i in range(n):
             alive[i] = later[i] - B
-        add_product(flat, later[:n], m, panels, 0, first_panel, end_panel, flat, alive[:n])
+        now = alive[:n]
+        # Copied first: the tiles' jumps over rows that are in no cache would wait for each.
+        copy_rows(gradients, flat, now, left, right)
+        product(flat, later[:n], m, panels, 0, first_panel, end_panel, flat, now, flat, now)
         n = step_rows(lengths, B, t, first, last, alive)
-        for i in range(n):
-            state = h[t, alive[i] - t * B, left:right]
-            multiply_slope(code, state, flat[alive[i], left:right])
+        multiply_slopes(code, states, flat, alive[:n], left, right)
         meet(arrivals, members, T - t)
     for row in range(first, last):
         if lengths[row] > 0:
@@ -186,8 +203,8 @@ def backward_part(
         else:
             copy_row(dh_last[row, left:right], dh0[row, left:right])
     if T > 0:
-        n = step_rows(lengths, B, 0, first, last, alive)
-        add_product(flat, alive[:n], m, panels, 0, first_panel, end_panel, dh0, alive[:n])
+        now = alive[: step_rows(lengths, B, 0, first, last, alive)]
+        product(flat, now, m, panels, 0, first_panel, end_panel, dh0, now, dh0, now)
     restore_subnormals(mode)
 
 
@@ -212,26 +229,43 @@ def backward_inputs(da, U, lengths, dx, first, last):
     rows = np.empty(last - first, np.int64)
     n = 0
     for row in range(first, last):
-        d_input[row] = 0
         if row // B < lengths[row % B]:
             rows[n] = row
             n += 1
-    listed = rows[:n]
-    add_product(flat, listed, m, packed_backward(U), 0, 0, panel_count(dx, p), d_input, listed)
+        else:
+            d_input[row] = 0
+    listed, zeros, nothing = rows[:n], np.zeros(n, np.int64), np.zeros((1, p), dx.dtype)
+    panels = packed_backward(U)
+    product(
+        flat, listed, m, panels, 0, 0, panel_count(dx, p), nothing, zeros, d_input, listed
+    )  # fmt: skip
 
 
 @part
 def backward_weights(da, x, h, h0, lengths, dU, dW, db, first, last):
     """Compute rows first <= i < last of dU, dW and db: sums over all valid steps."""
     T, B, m = h.shape
-    flat = da.reshape((T * B, m))
+    flat, states = da.reshape((T * B, m)), h.reshape((T * B, m))
     rows = shifted_rows(lengths, T, 0, B, 0)
+    before = rows - B
+    started = 0  # steps t = 0, which come first, follow h0
+    while started < rows.size and before[started] < 0:
+        started += 1
+    dU[first:last] = 0
     dW[first:last] = 0
-    started = shifted_rows(lengths, min(T, 1), 0, B, 0)
-    add_transposed_product(flat, started, h0, started, dW, first, last)
-    later = shifted_rows(lengths, T, 0, B, 1)
-    add_transposed_product(flat, later, h.reshape((T * B, m)), later - B, dW, first, last)
-    add_input_products(flat, rows, x, rows, dU, first, last)
+    count, widest = panel_count(dW, m), max(m, dU.shape[1])
+    columns, panels = outer_buffers(dW, min(rows.size, CHUNK), last - first, widest)
+    for begin in range(0, rows.size, CHUNK):
+        end = min(begin + CHUNK, rows.size)
+        depth = end - begin
+        outer_columns(flat, rows, begin, end, first, last, columns)
+        fresh = min(max(started - begin, 0), depth)
+        pack(h0, rows, begin, begin + fresh, 0, count, panels, 0, depth)
+        at = fresh * lanes(dW)
+        pack(states, before, begin + fresh, end, 0, count, panels, at, depth)
+        add_outer(columns, depth, panels, dW, first, last)
+        add_input_outer(columns, x, rows, begin, end, panels, dU, first, last)
+    add_token_sums(flat, rows, x, rows, dU, first, last)
     add_row_sums(flat, rows, db, first, last)
 
 
@@ -262,11 +296,10 @@ def packed_step(x_t, h, rows, p, panels, b, code, out):
     """Do the work of `elman_step` with weights packed by `pack_weights`; rows lists 0 ... B-1."""
     mode = flush_subnormals()
     m = b.size
-    count = panel_count(h, m)
+    count, W_at = panel_count(h, m), packed_size(h, p, m)
     for row in range(rows.size):
         copy_row(b, out[row])
-    add_packed_frame(x_t, rows, p, panels, 0, 0, count, out, rows)
-    add_product(h, rows, m, panels, packed_size(h, p, m), 0, count, out, rows)
-    for row in range(rows.size):
-        activate(code, out[row])
+    frame_product(x_t, rows, p, panels, 0, 0, count, out, rows, out, rows)
+    product(h, rows, m, panels, W_at, 0, count, out, rows, out, rows)
+    activate_rows(code, out, rows, 0, m)
     restore_subnormals(mode)

@@ -10,39 +10,52 @@ chain of fused multiply-adds that does not depend on how rows, columns and threa
 import numpy as np
 
 from fastrnn.jit import part
-from fastrnn.simd import lanes
-from fastrnn.simd.packing import pack, panel_count, transpose_rows
+from fastrnn.simd import broadcast, get, lanes, put, registers
+from fastrnn.simd.packing import load_part_or_all, pack, panel_count, transpose_rows
 from fastrnn.simd.tile import (
     MANY_ROWS,
     SOME_ROWS,
+    add_vector,
     tile_many,
     tile_row,
     tile_row_end,
     tile_some,
 )
 
-__all__ = ["CHUNK", "add_product", "add_row_sums", "add_transposed_product"]
+__all__ = [
+    "CHUNK",
+    "add_outer",
+    "add_row_sums",
+    "add_transposed_product",
+    "outer_buffers",
+    "outer_columns",
+    "product",
+]
 
 # Rows of one partial sum: a single running sum over very many rows loses float32 digits.
 CHUNK = 256
 
 
 @part
-def add_product(a, a_rows, depth, panels, start, first_panel, end_panel, c, c_rows):
-    """Add to row c_rows[i] of c the product of row a_rows[i] of a with a packed matrix, for all i.
+def product(a, a_rows, depth, panels, at, first_panel, end_panel, start, start_rows, c, c_rows):
+    """Set row c_rows[i] of c to row start_rows[i] of start + row a_rows[i] of a times a matrix.
 
-    a (., depth or more) and c (., N) C-contiguous; the matrix (depth, N) packed in `panels` from
-    `start` on. Only the columns of panels first_panel <= j < end_panel are computed. No row is
-    listed twice in c_rows.
+    For all i. a (., depth or more), start and c (., N) C-contiguous; the matrix (depth, N) packed
+    in `panels` from `at` on. Only the columns of panels first_panel <= j < end_panel are computed.
+    start may be c itself; no row is listed twice in c_rows.
     """
     n = c_rows.size
     if n == 1:
         panel = first_panel
         while panel + 2 < end_panel:
-            tile_row(a, a_rows, 0, depth, panels, start, panel, end_panel, c, c_rows)
+            tile_row(
+                a, a_rows, 0, depth, panels, at, panel, end_panel, start, start_rows, c, c_rows
+            )
             panel += 8
         while panel < end_panel:
-            tile_row_end(a, a_rows, 0, depth, panels, start, panel, end_panel, c, c_rows)
+            tile_row_end(
+                a, a_rows, 0, depth, panels, at, panel, end_panel, start, start_rows, c, c_rows
+            )
             panel += 2
         return
     for panel in range(first_panel, end_panel, 2):
@@ -50,44 +63,76 @@ def add_product(a, a_rows, depth, panels, start, first_panel, end_panel, c, c_ro
         while i < n:
             left = n - i
             if left <= SOME_ROWS or MANY_ROWS < left <= 2 * SOME_ROWS:
-                tile_some(a, a_rows, i, depth, panels, start, panel, end_panel, c, c_rows)
+                tile_some(
+                    a, a_rows, i, depth, panels, at, panel, end_panel, start, start_rows, c, c_rows
+                )
                 i += SOME_ROWS
             else:
-                tile_many(a, a_rows, i, depth, panels, start, panel, end_panel, c, c_rows)
+                tile_many(
+                    a, a_rows, i, depth, panels, at, panel, end_panel, start, start_rows, c, c_rows
+                )
                 i += MANY_ROWS
+
+
+@part
+def outer_buffers(like, depth, count, widest):
+    """Return the buffers of `outer_columns` and for packed rows, for chunks of such a depth."""
+    step = lanes(like)
+    # Rows a vector longer than they need: at a power of 2 they would share few cache lines.
+    columns = np.empty((count, (depth + step - 1) // step * step + step), like.dtype)
+    panels = np.empty(panel_count(like, widest) * depth * step, like.dtype)
+    return columns, panels
+
+
+@part
+def outer_columns(a, a_rows, begin, end, first, last, columns):
+    """Transpose columns first <= i < last of the listed rows begin <= k < end of a."""
+    transpose_rows(a, a_rows, begin, end, first, last, columns, columns.shape[1])
+
+
+@part
+def add_outer(columns, depth, panels, c, first, last):
+    """Add to rows first <= i < last of c the sum over k of column k of `columns` times row k.
+
+    The sum of one chunk begins at zero: over very many rows, float32 would lose digits.
+    """
+    rows = np.arange(first, last)
+    count = panel_count(c, c.shape[1])
+    product(columns, rows - first, depth, panels, 0, 0, count, c, rows, c, rows)
 
 
 @part
 def add_transposed_product(a, a_rows, b, b_rows, c, first, last):
     """Add sum over k of outer(a[a_rows[k]], b[b_rows[k]]) to c, for its rows first <= i < last.
 
-    a (., M), b (., N), c (M, N), all C-contiguous. The sum over k is made of partial sums of
-    `CHUNK` terms each.
+    a (., M), b (., N), c (M, N), all C-contiguous; a negative row of b stands for zeros. The sum
+    over k is made of partial sums of `CHUNK` terms each.
     """
-    step, n = lanes(c), a_rows.size
-    depth = min(n, CHUNK)
-    count = panel_count(c, c.shape[1])
-    panels = np.empty(count * depth * step, c.dtype)
-    # Rows half a cache line longer than a power of 2, or all would meet in the same few lines.
-    columns = np.empty((last - first, (depth + step - 1) // step * step + step), c.dtype)
-    column_rows = np.arange(last - first)
-    c_rows = np.arange(first, last)
-    for start in range(0, n, CHUNK):
-        stop = min(start + CHUNK, n)
-        transpose_rows(a, a_rows, start, stop, first, last, columns, columns.shape[1])
-        pack(b, b_rows, start, stop, 0, count, panels, 0)
-        add_product(columns, column_rows, stop - start, panels, 0, 0, count, c, c_rows)
+    n, count = a_rows.size, panel_count(c, c.shape[1])
+    columns, panels = outer_buffers(c, min(n, CHUNK), last - first, c.shape[1])
+    for begin in range(0, n, CHUNK):
+        end = min(begin + CHUNK, n)
+        outer_columns(a, a_rows, begin, end, first, last, columns)
+        pack(b, b_rows, begin, end, 0, count, panels, 0, end - begin)
+        add_outer(columns, end - begin, panels, c, first, last)
 
 
 @part
 def add_row_sums(da, rows, db, first, last):
     """Set elements first <= i < last of db to the sum of the listed rows of da."""
+    step, width = lanes(da), da.shape[1]
+    zero = broadcast(da.dtype.type(0))
     db[first:last] = 0
-    partial = np.zeros(last - first, db.dtype)
-    for k in range(rows.size):
-        for i in range(first, last):
-            partial[i - first] += da[rows[k], i]
-        if k % CHUNK == CHUNK - 1 or k == rows.size - 1:
-            for i in range(first, last):  # in an array expression, error messages compile too
-                db[i] += partial[i - first]
-                partial[i - first] = 0
+    for begin in range(0, rows.size, CHUNK):
+        end = min(begin + CHUNK, rows.size)
+        for left in range(first, last, 4 * step):
+            sums = registers(zero, 4)
+            for k in range(begin, end):
+                row = rows[k] * width
+                for v in range(4):
+                    j = left + v * step
+                    if j < last:
+                        put(sums, v, get(sums, v) + load_part_or_all(da, row + j, last - j))
+            for v in range(4):
+                if left + v * step < last:
+                    add_vector(db, left + v * step, get(sums, v), last - left - v * step)

@@ -6,48 +6,58 @@ A token stands for a one-hot frame: U x is then a column of U, and dU a sum over
 import numpy as np
 
 from fastrnn.jit import part
-from fastrnn.kernels.gemm import add_product, add_transposed_product
+from fastrnn.kernels.gemm import add_outer, product
 from fastrnn.kernels.matvec import add_matrix_vector
 from fastrnn.simd import lanes, load
-from fastrnn.simd.tile import add_vector
+from fastrnn.simd.packing import load_part_or_all, pack, panel_count, store_part_or_all
 
 __all__ = [
     "add_frame",
-    "add_input",
-    "add_input_products",
-    "add_packed_frame",
+    "add_input_outer",
+    "add_token_sums",
     "empty_input_gradient",
+    "frame_product",
+    "input_product",
 ]
 
 
 @part
-def add_input(x, x_rows, depth, panels, start, first_panel, end_panel, a, a_rows):
-    """Add U x to rows a_rows[i] of a (., m), with x the row x_rows[i] of the input.
+def input_product(
+    x, x_rows, depth, panels, at, first_panel, end_panel, start, start_rows, a, a_rows
+):  # fmt: skip
+    """Set rows a_rows[i] of a (., m) to start + U x, with x the row x_rows[i] of the input.
 
-    U^T (depth, m) packed in `panels` from `start` on; only the given panels' columns.
+    U^T (depth, m) packed in `panels` from `at` on; all else as in `product`.
     """
     if x.ndim == 3:
         frames = x.reshape((x.shape[0] * x.shape[1], x.shape[2]))
     else:
         frames = x.reshape(x.size)
-    add_packed_frame(frames, x_rows, depth, panels, start, first_panel, end_panel, a, a_rows)
+    frame_product(
+        frames, x_rows, depth, panels, at, first_panel, end_panel, start, start_rows, a, a_rows
+    )
 
 
 @part
-def add_packed_frame(frames, x_rows, depth, panels, start, first_panel, end_panel, a, a_rows):
-    """Do the work of `add_input` for listed frames (., p) or token ids (.,), negative for none."""
+def frame_product(
+    frames, x_rows, depth, panels, at, first_panel, end_panel, start, start_rows, a, a_rows
+):  # fmt: skip
+    """Do the work of `input_product` for frames (., p) or token ids (.,), negative for none."""
     if frames.ndim == 2:
-        add_product(frames, x_rows, depth, panels, start, first_panel, end_panel, a, a_rows)
+        product(
+            frames, x_rows, depth, panels, at, first_panel, end_panel, start, start_rows, a, a_rows
+        )
         return
     step, width = lanes(a), a.shape[1]
     for i in range(a_rows.size):
         token = frames[x_rows[i]]
-        if token < 0:
-            continue
+        source, target = start_rows[i] * width, a_rows[i] * width
         for panel in range(first_panel, end_panel):
-            vec = load(panels, start + (panel * depth + token) * step)
-            column = panel * step
-            add_vector(a, a_rows[i] * width + column, vec, width - column)
+            j = panel * step
+            vec = load_part_or_all(start, source + j, width - j)
+            if token >= 0:
+                vec = vec + load(panels, at + (panel * depth + token) * step)
+            store_part_or_all(a, target + j, vec, width - j)
 
 
 @part
@@ -62,24 +72,38 @@ def add_frame(frame, W, a):
 
 
 @part
-def add_input_products(da, da_rows, x, x_rows, dU, first, last):
-    """Set rows first <= i < last of dU to the sum of da x^T; a token adds to one column."""
-    dU[first:last] = 0
-    if x.ndim == 3:
-        flat = x.reshape((x.shape[0] * x.shape[1], x.shape[2]))
-        add_transposed_product(da, da_rows, flat, x_rows, dU, first, last)
-    else:
-        tokens = x.reshape(x.size)
-        # A frequent token is a long sum, and tokens come in any order: so no partial sums, but
-        # float64 ones; transposed, so that the loop over units runs along a row.
-        sums = np.zeros((dU.shape[1], last - first))
-        for k in range(da_rows.size):
+def add_input_outer(columns, x, x_rows, begin, end, panels, dU, first, last):
+    """Add a chunk's sum of da x^T to rows first <= i < last of dU, with da^T in `columns`.
+
+    The listed input rows begin <= k < end; a negative one stands for none. Token ids add nothing:
+    see `add_token_sums`.
+    """
+    if x.ndim != 3:
+        return
+    frames = x.reshape((x.shape[0] * x.shape[1], x.shape[2]))
+    pack(frames, x_rows, begin, end, 0, panel_count(dU, dU.shape[1]), panels, 0, end - begin)
+    add_outer(columns, end - begin, panels, dU, first, last)
+
+
+@part
+def add_token_sums(da, da_rows, x, x_rows, dU, first, last):
+    """Add to rows first <= i < last of dU the sum of da x^T if x holds token ids, -1 for none.
+
+    Each adds to one column. A frequent token is a long sum, and tokens come in any order: so no
+    partial sums, but float64 ones; transposed, so that the loop over units runs along a row.
+    """
+    if x.ndim != 2:
+        return
+    tokens = x.reshape(x.size)
+    sums = np.zeros((dU.shape[1], last - first))
+    for k in range(da_rows.size):
+        if x_rows[k] >= 0:
             column = sums[tokens[x_rows[k]]]
             for i in range(first, last):
                 column[i - first] += da[da_rows[k], i]
-        for i in range(first, last):
-            for token in range(dU.shape[1]):
-                dU[i, token] = sums[token, i - first]
+    for i in range(first, last):
+        for token in range(dU.shape[1]):
+            dU[i, token] += dU.dtype.type(sums[token, i - first])
 
 
 @part

@@ -3,8 +3,8 @@
 import numpy as np
 
 from fastrnn.jit import kernel, part
-from fastrnn.kernels.gemm import add_product, add_row_sums, add_transposed_product
-from fastrnn.kernels.rows import copy_row, full_lengths, shifted_rows
+from fastrnn.kernels.gemm import add_row_sums, add_transposed_product, product
+from fastrnn.kernels.rows import full_lengths, one_row, rows_or_zero, shifted_rows
 from fastrnn.kernels.weights import flat_buffer, pack_forward, packed_backward, packed_size
 from fastrnn.results import LinearGrads
 from fastrnn.simd import flush_subnormals, restore_subnormals
@@ -35,13 +35,10 @@ def linear_forward_rows(h, V, c, work, lengths, o, first, last):
     m, count = h.shape[2], panel_count(o, q)
     panels = flat_buffer(work, packed_size(V, m, q), V)
     pack_forward(V, 0, count, panels, 0)
-    flat = o.reshape((T * B, q))
-    o[:, first:last] = 0
-    rows = shifted_rows(lengths, T, first, last, 0)
-    for i in range(rows.size):
-        copy_row(c, flat[rows[i]])
-    states = h.reshape((T * B, m))
-    add_product(states, rows, m, panels, 0, 0, count, flat, rows)
+    flat, states, bias = o.reshape((T * B, q)), h.reshape((T * B, m)), one_row(c, V)
+    rows = rows_or_zero(lengths, o, 0, T, first, last, 0, q)
+    zeros = np.zeros(rows.size, np.int64)
+    product(states, rows, m, panels, 0, 0, count, bias, zeros, flat, rows)
     restore_subnormals(mode)
 
 
@@ -68,10 +65,10 @@ def linear_backward_rows(do, V, lengths, dh, first, last):
     mode = flush_subnormals()
     T, B, m = dh.shape
     q, panels = do.shape[2], packed_backward(V)
-    dh[:, first:last] = 0
-    rows = shifted_rows(lengths, T, first, last, 0)
+    rows = rows_or_zero(lengths, dh, 0, T, first, last, 0, m)
+    zeros, nothing = np.zeros(rows.size, np.int64), np.zeros((1, m), dh.dtype)
     gradients, flat = do.reshape((T * B, q)), dh.reshape((T * B, m))
-    add_product(gradients, rows, q, panels, 0, 0, panel_count(dh, m), flat, rows)
+    product(gradients, rows, q, panels, 0, 0, panel_count(dh, m), nothing, zeros, flat, rows)
     restore_subnormals(mode)
 
 

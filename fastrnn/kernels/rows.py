@@ -8,7 +8,17 @@ import numpy as np
 
 from fastrnn.jit import part
 
-__all__ = ["add_row", "copy_row", "full_lengths", "shifted_rows", "start_from_bias", "step_rows"]
+__all__ = [
+    "add_row",
+    "copy_row",
+    "copy_rows",
+    "full_lengths",
+    "is_one_run",
+    "one_row",
+    "rows_or_zero",
+    "shifted_rows",
+    "step_rows",
+]
 
 
 @part
@@ -16,6 +26,24 @@ def copy_row(source, target):
     """Copy a row, element by element: ``target[:] = source`` compiles its error messages too."""
     for i in range(source.size):
         target[i] = source[i]
+
+
+@part
+def is_one_run(rows):
+    """Return whether ascending rows have no gap: whole, they are then one long row."""
+    return rows.size > 0 and rows[-1] - rows[0] == rows.size - 1
+
+
+@part
+def copy_rows(source, target, rows, left, right):
+    """Copy columns left <= j < right of the listed rows of a matrix to those of another."""
+    m = source.shape[1]
+    if is_one_run(rows) and right - left == m:
+        begin, end = rows[0] * m, (rows[-1] + 1) * m
+        copy_row(source.reshape(source.size)[begin:end], target.reshape(target.size)[begin:end])
+        return
+    for i in range(rows.size):
+        copy_row(source[rows[i], left:right], target[rows[i], left:right])
 
 
 @part
@@ -33,6 +61,33 @@ def full_lengths(lengths, T, B):
     else:
         full = lengths
     return full
+
+
+@part
+def one_row(b, W):
+    """Return a copy of the vector b as a matrix of one row, of W's type."""
+    row = np.empty((1, b.size), W.dtype)
+    copy_row(b, row[0])
+    return row
+
+
+@part
+def rows_or_zero(lengths, h, begin, end, first, last, left, right):
+    """List the rows alive at steps begin <= t < end; set columns left <= j < right of others to 0.
+
+    Of the sequences first <= row < last.
+    """
+    B = h.shape[1]
+    rows = np.empty((end - begin) * (last - first), np.int64)
+    n = 0
+    for t in range(begin, end):
+        for row in range(first, last):
+            if t < lengths[row]:
+                rows[n] = t * B + row
+                n += 1
+            else:
+                h[t, row, left:right] = 0
+    return rows[:n]
 
 
 @part
@@ -61,23 +116,3 @@ def shifted_rows(lengths, T, first, last, shift):
     for t in range(shift, T):
         n += step_rows(lengths, B, t, first, last, rows[n:])
     return rows
-
-
-@part
-def start_from_bias(b, lengths, h, begin, end, first, last, left, right):
-    """Fill the steps begin <= t < end of h with b, or zero in padding; list the rows alive.
-
-    Of the sequences first <= row < last, and only the columns left <= j < right.
-    """
-    B = h.shape[1]
-    rows = np.empty((end - begin) * (last - first), np.int64)
-    n = 0
-    for t in range(begin, end):
-        for row in range(first, last):
-            if t < lengths[row]:
-                copy_row(b[left:right], h[t, row, left:right])
-                rows[n] = t * B + row
-                n += 1
-            else:
-                h[t, row, left:right] = 0
-    return rows[:n]

@@ -26,7 +26,7 @@ def pack_forward(W, first_panel, end_panel, panels, start):
 def pack_backward(W, first_panel, end_panel, panels, start):
     """Pack W (m, p) for products W^T d, of depth m with p columns, from panels[start] on."""
     matrix, depth = np.ascontiguousarray(W), W.shape[0]
-    pack(matrix, np.arange(depth), 0, depth, first_panel, end_panel, panels, start)
+    pack(matrix, np.arange(depth), 0, depth, first_panel, end_panel, panels, start, depth)
 
 
 @part

@@ -1,8 +1,8 @@
 """exp, tanh and sigmoid of vectors, within 2 units in the last place (tested over the whole range).
 
 exp: x = n ln 2 + r with n integral and |r| <= ln(2) / 2; exp(x) = 2**n exp(r), exp(r) by its power
-series. r is kept in two parts, because n ln 2 has more digits than a number holds. tanh and sigmoid
-are quotients of exp(2|x|) - 1 and exp(-|x|), neither of which can overflow.
+series. r is kept in two parts, because n ln 2 has more digits than a number holds. sigmoid is a
+quotient of exp(-|x|), which cannot overflow.
 """
 
 from fastrnn.jit import part
@@ -75,18 +75,65 @@ def exp(x):
 
 @part
 def tanh(x):
-    """Return tanh(x) for every lane: (e - 1) / (e + 1) with e = exp(2|x|), and the sign of x."""
+    """Return tanh(x) for every lane: near zero by a polynomial, elsewhere 1 - 2 / (exp(2|x|) + 1).
+
+    Neither would do alone: the difference loses the digits of a small result. Where it is above
+    0.5, half of the exponential's error is lost in it, so a plain one is enough.
+    """
+    size = absolute(x)
     one_from_here = 9.02 if is_single(x) else 19.07
-    y = minimum(absolute(x), like(x, one_from_here)) * 2.0
-    shifted, r, low = _reduce(y)
+    far = 1.0 - 2.0 / (_plain_exp(minimum(size, like(x, one_from_here)) * 2.0) + 1.0)
+    z = x * x
+    near = fma(x * z, _tanh_near_zero(z), x)
+    return copysign(if_negative(size - 0.6, near, far), x)
+
+
+@part
+def _tanh_near_zero(z):
+    """Return (tanh(x) / x - 1) / z for z = x * x <= 0.36.
+
+    This and the next polynomial have the least largest error that their degree allows (Remez).
+    """
+    if is_single(z):
+        q = fma(like(z, -5.9058672934715570e-3), z, like(z, 2.0805383495172092e-2))
+        q = fma(q, z, like(z, -5.3786683192116079e-2))
+        q = fma(q, z, like(z, 1.3331958237277453e-1))
+        return fma(q, z, like(z, -3.3333299271800375e-1))
+    q = fma(like(z, -1.7210830780779509e-5), z, like(z, 7.9377231393364532e-5))
+    q = fma(q, z, like(z, -2.3045061463979554e-4))
+    q = fma(q, z, like(z, 5.8721421941437901e-4))
+    q = fma(q, z, like(z, -1.4552230373550952e-3))
+    q = fma(q, z, like(z, 3.5920388404620708e-3))
+    q = fma(q, z, like(z, -8.8632269552728086e-3))
+    q = fma(q, z, like(z, 2.1869488015946266e-2))
+    q = fma(q, z, like(z, -5.3968253949874482e-2))
+    q = fma(q, z, like(z, 1.3333333333300902e-1))
+    return fma(q, z, like(z, -3.3333333333333134e-1))
+
+
+@part
+def _plain_exp(x):
+    """Return exp(x) for 0 <= x < 40, within a few units of the last place."""
+    shift = 12582912.0 if is_single(x) else 6755399441055744.0  # as in `_reduce`
+    shifted = fma(x, like(x, 1.4426950408889634), like(x, shift))
+    r = fma(shifted - shift, like(x, -0.6931471805599453), x)
+    if is_single(x):
+        q = fma(like(r, 1.3814595601773956e-3), r, like(r, 8.3687168526618266e-3))
+        q = fma(q, r, like(r, 4.1668388095537185e-2))
+        q = fma(q, r, like(r, 1.6666520632112819e-1))
+        q = fma(q, r, like(r, 4.9999993447641618e-1))
+    else:
+        q = fma(like(r, 2.5000058349050822e-8), r, like(r, 2.7630248308724915e-7))
+        q = fma(q, r, like(r, 2.7557586382581071e-6))
+        q = fma(q, r, like(r, 2.4801493099144013e-5))
+        q = fma(q, r, like(r, 1.9841269506571106e-4))
+        q = fma(q, r, like(r, 1.3888888943629842e-3))
+        q = fma(q, r, like(r, 8.3333333334944639e-3))
+        q = fma(q, r, like(r, 4.1666666666530160e-2))
+        q = fma(q, r, like(r, 1.6666666666666413e-1))
+        q = fma(q, r, like(r, 5.0000000000000106e-1))
     scale = power_of_two(shifted)
-    expm1 = fma(scale, _expm1_near_zero(r, low), scale - 1.0)
-    sum_ = expm1 + 2.0
-    quotient = expm1 / sum_
-    inverse = (1.0 - quotient) * 0.5
-    # Of a sum above 4 the quotient, near 1, feels nothing; and there the difference is not exact.
-    lost = if_negative(expm1 - 2.0, expm1 - (sum_ - 2.0), like(x, 0.0))
-    return copysign(_corrected(quotient, expm1, sum_, lost, inverse), x)
+    return fma(scale, fma(q * r, r, r), scale)
 
 
 @part

@@ -15,10 +15,18 @@ from fastrnn.simd import (
     put,
     square,
     store,
+    store_part,
     transpose,
 )
 
-__all__ = ["pack", "pack_transposed", "panel_count", "transpose_rows"]
+__all__ = [
+    "load_part_or_all",
+    "pack",
+    "pack_transposed",
+    "panel_count",
+    "store_part_or_all",
+    "transpose_rows",
+]
 
 
 @part
@@ -28,18 +36,22 @@ def panel_count(array, columns):
 
 
 @part
-def pack(b, rows, first, last, first_panel, end_panel, panels, start):
+def pack(b, rows, first, last, first_panel, end_panel, panels, start, depth):
     """Store the listed rows first <= k < last of b (., N), C-contiguous, as panels from `start`.
 
-    Only panels first_panel <= j < end_panel are written.
+    A negative row number stands for zeros. Panels are `depth` rows deep: where the listed rows are
+    fewer, other calls fill the others. Only panels first_panel <= j < end_panel are written.
     """
-    step, width, depth = lanes(b), b.shape[1], last - first
+    step, width = lanes(b), b.shape[1]
+    zero = broadcast(b.dtype.type(0))
     # Four panels at a time: a row of b is read in whole cache lines.
     for j in range(first_panel, end_panel, 4):
-        for k in range(depth):
-            row = rows[first + k] * width
+        for k in range(last - first):
+            row = rows[first + k]
             for i in range(j, min(j + 4, end_panel)):
-                vec = load_part_or_all(b, row + i * step, width - i * step)
+                vec = zero
+                if row >= 0:
+                    vec = load_part_or_all(b, row * width + i * step, width - i * step)
                 store(panels, start + (i * depth + k) * step, vec)
 
 
@@ -49,6 +61,15 @@ def load_part_or_all(array, index, count):
     if count >= lanes(array):
         return load(array, index)
     return load_part(array, index, count)
+
+
+@part
+def store_part_or_all(array, index, vec, count):
+    """Write a vector's lanes, or the first `count`, to consecutive numbers."""
+    if count >= lanes(array):
+        store(array, index, vec)
+    else:
+        store_part(array, index, vec, count)
 
 
 @part

@@ -7,20 +7,21 @@ of single numbers for 12 multiply-adds:
 
     for k:  sums[i, v] = fma(a[row i, k] in every lane, b[k, vector v], sums[i, v])
 
-The sums begin at zero and are added to the result at the end. So each element of a product is one
-chain of fused multiply-adds, k ascending, whatever the tile's shape and place.
+The sums begin at zero, and what the result starts from (a bias, or what it held) is added at the
+end. So each element of a product is one chain of fused multiply-adds, k ascending, whatever the
+tile's shape and place.
 
 For vectors of consecutive k to lie side by side, the right factor b (K, N) is packed first
 (`packing.py`): cut into panels as wide as a vector, panel j holding columns j * lanes and on, row
 by row, the last one filled up with zeros. Tiles of any shape read such panels.
 
 A tile at the lower edge repeats its last row, one at the right edge its last panel; what it
-computed twice it stores once.
+computed twice it stores once. Masked loads and stores, which are slow, serve edges only.
 """
 
 from typing import Any
 
-from fastrnn.jit import part
+from fastrnn.jit import inlined, part
 from fastrnn.simd import (
     REGISTERS,
     broadcast,
@@ -50,12 +51,14 @@ __all__ = [
 def _make_tile(rows: int, vectors: int) -> Any:
     count = rows * vectors
 
-    @part
-    def tile(a, a_rows, first, depth, panels, start, panel, end_panel, c, c_rows):
-        """Add the product of rows a_rows[first:] with panels from `panel` on to c_rows[first:].
+    @inlined
+    def tile(
+        a, a_rows, first, depth, panels, at, panel, end_panel, start, start_rows, c, c_rows
+    ):  # fmt: skip
+        """Set c to start + product in rows c_rows[first:], columns from `panel` on.
 
-        a (., >= depth) and c (., N) C-contiguous; `panels` flat, panel 0 beginning at `start`. Only
-        panels before `end_panel` and rows within the lists count. No row is twice in c_rows.
+        a (., >= depth), start and c (., N) C-contiguous; `panels` flat, panel 0 beginning at `at`.
+        Only panels before `end_panel` and rows within the lists count.
         """
         step, width = lanes(c), c.shape[1]
         last, last_panel = c_rows.size - 1, end_panel - 1
@@ -64,7 +67,7 @@ def _make_tile(rows: int, vectors: int) -> Any:
             put(a_starts, i, a_rows[min(first + i, last)] * a.shape[1])
         b_starts = registers(0, vectors)
         for v in range(vectors):
-            put(b_starts, v, start + min(panel + v, last_panel) * depth * step)
+            put(b_starts, v, at + min(panel + v, last_panel) * depth * step)
         zero = broadcast(c.dtype.type(0))
         b = registers(zero, vectors)
         sums = registers(zero, count)
@@ -76,13 +79,23 @@ def _make_tile(rows: int, vectors: int) -> Any:
                 for v in range(vectors):
                     s = i * vectors + v
                     put(sums, s, fma(x, get(b, v), get(sums, s)))
+        column = panel * step
+        if first + rows <= c_rows.size and column + vectors * step <= min(width, end_panel * step):
+            for i in range(rows):
+                source = start_rows[first + i] * width + column
+                target = c_rows[first + i] * width + column
+                for v in range(vectors):
+                    total = load(start, source + v * step) + get(sums, i * vectors + v)
+                    store(c, target + v * step, total)
+            return
         for i in range(rows):
             if first + i <= last:
-                row = c_rows[first + i] * width
+                source, target = start_rows[first + i] * width, c_rows[first + i] * width
                 for v in range(vectors):
                     if panel + v <= last_panel:
-                        column = (panel + v) * step
-                        add_vector(c, row + column, get(sums, i * vectors + v), width - column)
+                        j = column + v * step
+                        total = load_part(start, source + j, width - j) + get(sums, i * vectors + v)
+                        store_part(c, target + j, total, width - j)
 
     return tile
 

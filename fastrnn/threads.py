@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fastrnn.arrays import count
 from fastrnn.simd import VECTOR_BYTES
+from fastrnn.simd.team import TEAMS, give_up
 
 __all__ = ["share", "share_steps", "thread_count"]
 
@@ -119,12 +120,12 @@ def share_steps(
         task(*arguments, _ALONE, 1, 0, rows, 0, panels)
         return
     few = rows < _ROWS_OF_A_TILE * members or weights.nbytes > _CACHE_FOR_WEIGHTS
-    if few and rows * m * m >= _WORTH_A_MEETING * members:
+    if TEAMS and few and rows * m * m >= _WORTH_A_MEETING * members:
         with _pool.seats(min(members, pairs, _cores()) - 1) as seats:
             arrivals = np.zeros(16, np.int64)  # a cache line of its own for the count
             edges = [min(2 * edge, panels) for edge in _edges(pairs, seats + 1)]
             calls = [(arrivals, seats + 1, 0, rows, *part) for part in pairwise(edges)]
-            _run(task, arguments, calls)
+            _run(task, arguments, calls, lambda: give_up(arrivals))
         return
     edges = _edges(rows, min(members, rows))
     _run(task, arguments, [(_ALONE, 1, *part, 0, panels) for part in pairwise(edges)])
@@ -137,12 +138,29 @@ def _edges(size: int, parts: int) -> list[int]:
 
 
 def _run(
-    task: Callable[..., None], arguments: tuple[Any, ...], calls: list[tuple[Any, ...]]
-) -> None:
-    """Call the task once for each of the further arguments: here and on the pool's threads."""
-    others = [_pool.submit(task, (*arguments, *call)) for call in calls[1:]]
+    task: Callable[..., None], arguments: tuple[Any, ...], calls: list[tuple[Any, ...]],
+    failed: Callable[[], None] = lambda: None,
+) -> None:  # fmt: skip
+    """Call the task once for each of the further arguments: here and on the pool's threads.
+
+    `failed` is called as soon as one has failed, while others may wait for it.
+    """
+
+    def attempt(*arguments: Any) -> None:
+        try:
+            task(*arguments)
+        except BaseException:
+            failed()
+            raise
+
+    others: list[Future[None]] = []
     try:
+        for call in calls[1:]:
+            others.append(_pool.submit(attempt, (*arguments, *call)))
         task(*arguments, *calls[0])
+    except BaseException:  # Ctrl-C too, before the task has begun
+        failed()
+        raise
     finally:
         errors = [other.exception() for other in others]  # waits: buffers stay ours until then
     for error in errors:

@@ -14,11 +14,16 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from fastrnn.jit import part
 
-__all__ = ["alone", "meet"]
+__all__ = ["TEAMS", "alone", "give_up", "meet"]
 
+# Plain Python works without teams.
+TEAMS = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+# More arrivals than any recurrence has.
+_ALL_HAVE_COME = 2**62
 # Looks at the count, each of some ten nanoseconds, before the core is offered to others.
 _LOOKS = 2_000
 
@@ -68,8 +73,8 @@ def _nothing() -> int:
     return 0
 
 
-if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-    _offer_core: Any = _nothing  # nobody to wait for: plain Python works without teams
+if not TEAMS:
+    _offer_core: Any = _nothing  # nobody to wait for
 elif os.name == "posix" and hasattr(ctypes.CDLL(None), "sched_yield"):
     _offer_core = types.ExternalFunction("sched_yield", types.int32())
 else:
@@ -98,3 +103,11 @@ def meet(arrivals, members, times):
 def alone():
     """Return the `arrivals` of a team of one."""
     return np.empty(0, np.int64)
+
+
+def give_up(arrivals: NDArray[np.int64]) -> None:
+    """Let nobody wait any more, now or later: a member has failed, and what they compute is void.
+
+    Called from Python, while the others run.
+    """
+    arrivals[0] = _ALL_HAVE_COME

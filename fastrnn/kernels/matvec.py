@@ -14,7 +14,7 @@ _VECTORS = 4
 def add_matrix_vector(W, x, y):
     """Add W x to y, for W (m, p) of any layout; x and y contiguous.
 
-    In Fortran order each sum is a chain over k ascending, as in `add_product`; in C order it is as
+    In Fortran order each sum is a chain over k ascending, as in `product`; in C order it is as
     many chains as a vector has lanes, added up at the end.
     """
     if W.flags.c_contiguous:

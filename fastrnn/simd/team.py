@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 from fastrnn.jit import part
 
-__all__ = ["alone", "meet"]
+__all__ = ["alone", "linger", "meet"]
 
 # Looks at the count, each of some ten nanoseconds, before the core is offered to others.
 _LOOKS = 2_000
@@ -80,7 +80,8 @@ else:
 def meet(arrivals, members, times):
     """Wait until each of the members has met for the `times`-th time: 1, 2, ...
 
-    arrivals: an int64 array whose first number was 0 at the start, with a cache line to itself.
+    arrivals: 16 zeros at the start, int64; the first counts arrivals, the last how often a member
+    waited so long that it offered its core to others.
     """
     if members == 1:
         return
@@ -89,6 +90,7 @@ def meet(arrivals, members, times):
     while _look(arrivals) < members * times:
         looks += 1
         if looks % _LOOKS == 0:
+            arrivals[15] += 1
             _offer_core()
         else:
             _pause()
@@ -98,3 +100,11 @@ def meet(arrivals, members, times):
 def alone():
     """Return the `arrivals` of a team of one."""
     return np.empty(0, np.int64)
+
+
+@part
+def linger(posted, seen, looks):
+    """Wait for posted[0] to differ from `seen`, but not longer than for so many looks at it."""
+    while looks > 0 and _look(posted) == seen:
+        _pause()
+        looks -= 1

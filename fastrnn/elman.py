@@ -50,7 +50,7 @@ def elman_forward(
     activation : {"tanh", "relu", "sigmoid", "identity"}
         The function f.
     threads : int, optional
-        Threads to use; see `fastrnn.thread_count`. The result's bits do not depend on it.
+        The most threads to use; see `fastrnn.thread_count`. The result's bits do not depend on it.
 
     Returns
     -------

@@ -7,11 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.arrays import Arguments, count, input_frame
 from fastrnn.kernels.activations import ACTIVATIONS
-from fastrnn.kernels.elman import pack_weights, packed_step, weights_size
+from fastrnn.kernels.elman import pack_step, packed_step
 from fastrnn.layer import Stream
 from fastrnn.linear import linear_forward
 from fastrnn.losses import LOSSES
-from fastrnn.simd.packing import panel_count
 
 __all__ = ["ElmanStream", "ModelStream"]
 
@@ -32,10 +31,8 @@ class ElmanStream:
     ) -> None:
         self._batch_size = count("batch_size", batch_size)
         self._size = U.shape[1]
-        panels = np.empty(weights_size(U, W), b.dtype)
-        pack_weights(U, W, 0, panel_count(b, b.size), panels)
         rows = np.arange(self._batch_size)
-        self._weights = rows, self._size, panels, b.copy(), ACTIVATIONS[activation]
+        self._weights = rows, self._size, pack_step(U, W, b), ACTIVATIONS[activation]
         shape = (self._batch_size, b.size)
         self._h, self._next = np.zeros(shape, b.dtype), np.empty(shape, b.dtype)
 

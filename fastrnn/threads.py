@@ -7,11 +7,12 @@ Python threads: no OpenMP, no TBB, so nothing aborts after a fork or under concu
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import pairwise
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from fastrnn.arrays import count
 from fastrnn.simd import VECTOR_BYTES
-from fastrnn.simd.team import TEAMS, give_up
+from fastrnn.simd.team import TEAMS, give_up, linger
 
 __all__ = ["share", "share_steps", "thread_count"]
 
@@ -32,6 +33,11 @@ _ROWS_OF_A_TILE = 4
 # Bytes of W that stay in one core's cache from step to step.
 _CACHE_FOR_WEIGHTS = 2**18
 _ALONE = np.empty(0, np.int64)
+# Long waits within one call that show that the cores are not free, and how long that then holds.
+_WAITS_OF_A_CROWD = 8
+_SECONDS_ALONE = 0.5
+# Looks for the next call, each of some ten nanoseconds, before a thread goes to sleep.
+_LOOKS = 10_000
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -80,9 +86,7 @@ def _cores() -> int:
 
 def _parts(rows: int, threads: int | None, work: int) -> int:
     """Return into how many parts to split the rows; asks for the cores only where it matters."""
-    if threads is not None:
-        return min(count("threads", threads), rows)
-    wish = _environment_wish()
+    wish = _environment_wish() if threads is None else count("threads", threads)
     worth = min(rows, 1 + work // _WORTH_A_THREAD)
     return worth if worth <= 1 else min(worth, wish or _cores())
 
@@ -92,8 +96,8 @@ def share(
 ) -> None:
     """Call ``task(*arguments, first, last)`` for parts that make up ``range(rows)``.
 
-    `work` is the number of multiply-adds: without a wish of the caller's, little work stays on
-    one thread. The first error of a part is raised after all parts have ended.
+    `work` is the number of multiply-adds: `threads` is the most that may be used, and little work
+    stays on one. The first error of a part is raised after all parts have ended.
     """
     parts = _parts(rows, threads, work)
     if parts <= 1:
@@ -119,13 +123,17 @@ def share_steps(
     if members <= 1:
         task(*arguments, _ALONE, 1, 0, rows, 0, panels)
         return
+    # A team is held up by each of its members whose core other processes use: then not for a while.
+    free = time.monotonic() >= _pool.crowded_until
     few = rows < _ROWS_OF_A_TILE * members or weights.nbytes > _CACHE_FOR_WEIGHTS
-    if TEAMS and few and rows * m * m >= _WORTH_A_MEETING * members:
+    if TEAMS and few and free and rows * m * m >= _WORTH_A_MEETING * members:
         with _pool.seats(min(members, pairs, _cores()) - 1) as seats:
             arrivals = np.zeros(16, np.int64)  # a cache line of its own for the count
             edges = [min(2 * edge, panels) for edge in _edges(pairs, seats + 1)]
             calls = [(arrivals, seats + 1, 0, rows, *part) for part in pairwise(edges)]
             _run(task, arguments, calls, lambda: give_up(arrivals))
+            if arrivals[-1] > _WAITS_OF_A_CROWD:
+                _pool.crowded_until = time.monotonic() + _SECONDS_ALONE
         return
     edges = _edges(rows, min(members, rows))
     _run(task, arguments, [(_ALONE, 1, *part, 0, panels) for part in pairwise(edges)])
@@ -183,6 +191,9 @@ class _Pool:
         self._lock = threading.Lock()
         self._calls: SimpleQueue[tuple[Future[None], Callable[..., None], tuple[Any, ...]]]
         self._calls = SimpleQueue()
+        self._posted = np.zeros(16, np.int64)  # changes with each call
+        self._lingering = False
+        self.crowded_until = 0.0
         self._started = False
         self._size = self._free = max(2, os.cpu_count() or 1)
 
@@ -209,11 +220,29 @@ class _Pool:
                 self._started = True
         future: Future[None] = Future()
         self._calls.put((future, task, arguments))
+        self._posted[0] += 1
         return future
+
+    def _next(self) -> tuple[Future[None], Callable[..., None], tuple[Any, ...]]:
+        """Return the next call, which often follows at once: one thread stays awake for it a while.
+
+        To wake a thread takes as long as a small product.
+        """
+        seen = self._posted[0]
+        try:
+            return self._calls.get_nowait()
+        except Empty:
+            pass
+        with self._lock:
+            awake, self._lingering = not self._lingering, True
+        if awake:
+            linger(self._posted, seen, _LOOKS if TEAMS and _cores() > 1 else 0)
+            self._lingering = False
+        return self._calls.get()
 
     def _serve(self) -> None:
         while True:
-            future, task, arguments = self._calls.get()
+            future, task, arguments = self._next()
             try:
                 task(*arguments)
                 future.set_result(None)

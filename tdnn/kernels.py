@@ -17,16 +17,15 @@ from fastrnn.kernels.activations import (
 from fastrnn.kernels.gemm import CHUNK, add_row_sums, outer_buffers, outer_columns, product
 from fastrnn.kernels.inputs import (
     add_frame,
-    add_input_outer,
     add_token_sums,
+    as_frames,
     empty_input_gradient,
-    frame_product,
-    input_product,
+    token_product,
 )
 from fastrnn.kernels.rows import copy_row, full_lengths, rows_or_zero, shifted_rows
 from fastrnn.kernels.weights import flat_buffer, pack_backward, pack_forward, packed_size
 from fastrnn.simd import flush_subnormals, restore_subnormals
-from fastrnn.simd.packing import panel_count
+from fastrnn.simd.packing import pack, panel_count
 from tdnn.results import TDNNGrads, TDNNState
 
 __all__ = ["tdnn_backward", "tdnn_forward", "tdnn_step"]
@@ -154,7 +153,7 @@ def forward_rows(x, W, b, shifts, lengths, counts, code, mode, stride, h, work, 
     p = W.shape[2]
     panels = flat_buffer(work, shifts.size * packed_size(W, p, m), W)
     pack_weights(W, panels)
-    flat = h.reshape((frames * B, m))
+    flat, frames_in = h.reshape((frames * B, m)), as_frames(x)
     start = window_start(shifts, mode)
     count, size = panel_count(h, m), packed_size(h, p, m)
     span = frames_at_once(m, first, last)
@@ -168,9 +167,13 @@ def forward_rows(x, W, b, shifts, lengths, counts, code, mode, stride, h, work, 
                 lengths, counts, begin, end, start + shifts[j], stride,
                 True, mode == REPLICATE, first, last,
             )  # fmt: skip
-            input_product(
-                x, in_rows, p, panels, j * size, 0, count, flat, out_rows, flat, out_rows
-            )  # fmt: skip
+            at = j * size
+            if x.ndim == 3:
+                product(frames_in, in_rows, p, panels, at, 0, count, flat, out_rows, flat, out_rows)
+            else:
+                token_product(
+                    frames_in, in_rows, p, panels, at, 0, count, flat, out_rows, flat, out_rows
+                )
         activate_rows(code, flat, alive, 0, m)
     restore_subnormals(before)
 
@@ -272,14 +275,21 @@ def backward_weights(da, x, shifts, lengths, counts, mode, stride, dW, db, first
     start = window_start(shifts, mode)
     rows = shifted_rows(counts, frames, 0, B, 0)
     dW[:, first:last] = 0
+    units, count = np.arange(first, last), panel_count(dW, dW.shape[2])
     columns, panels = outer_buffers(dW, min(rows.size, CHUNK), last - first, dW.shape[2])
+    frames_in = as_frames(x)
     in_rows = np.empty(rows.size, np.int64)
     for begin in range(0, rows.size, CHUNK):
         end = min(begin + CHUNK, rows.size)
         outer_columns(flat, rows, begin, end, first, last, columns)
         for j in range(shifts.size):
             list_inputs(rows, begin, end, lengths, start + shifts[j], stride, mode, in_rows)
-            add_input_outer(columns, x, in_rows, begin, end, panels, dW[j], first, last)
+            if x.ndim == 3:
+                depth, dW_j = end - begin, dW[j]
+                pack(frames_in, in_rows, begin, end, 0, count, panels, 0, depth)
+                product(
+                    columns, units - first, depth, panels, 0, 0, count, dW_j, units, dW_j, units
+                )
     if x.ndim == 2:
         for j in range(shifts.size):
             list_inputs(rows, 0, rows.size, lengths, start + shifts[j], stride, mode, in_rows)
@@ -348,6 +358,9 @@ def packed_step(x_t, ring, position, rows, p, panels, b, offsets, code, out):
         copy_row(b, out[row])
     for j in range(offsets.size):
         frame = ring[(position - ahead + offsets[j]) % ring.shape[0]]
-        frame_product(frame, rows, p, panels, j * size, 0, count, out, rows, out, rows)
+        if x_t.ndim == 2:
+            product(frame, rows, p, panels, j * size, 0, count, out, rows, out, rows)
+        else:
+            token_product(frame, rows, p, panels, j * size, 0, count, out, rows, out, rows)
     activate_rows(code, out, rows, 0, b.size)
     restore_subnormals(before)

@@ -65,7 +65,7 @@ def tdnn_forward(
     stride : int
         Only every stride-th frame is computed.
     threads : int, optional
-        Threads to use; see `fastrnn.thread_count`. The result's bits do not depend on it.
+        The most threads to use; see `fastrnn.thread_count`. The result's bits do not depend on it.
 
     Returns
     -------

@@ -37,6 +37,9 @@ def runs(monkeypatch):
 
     monkeypatch.setattr(threads, "_run", record)
     monkeypatch.setattr(threads, "_cores", lambda: 3)
+    # Whatever else runs on this machine.
+    monkeypatch.setattr(threads, "_WAITS_OF_A_CROWD", 2**62)
+    monkeypatch.setattr(threads._pool, "crowded_until", 0.0)
     return seen
 
 
@@ -206,7 +209,7 @@ def test_nobody_waits_for_a_member_that_failed(runs, bad, kind):
         wait_for_all(arrivals, members)
         left.append(first_panel)
 
-    (raised,) = at_once(lambda _: threads.share_steps(task, (), 1, 3, 0, weights), 1)
+    (raised,) = at_once(lambda _: threads.share_steps(task, (), 1, 3, 10**9, weights), 1)
     assert type(raised) is kind and len(left) == 2
     assert threads._pool._free == threads._pool._size
 
@@ -214,7 +217,7 @@ def test_nobody_waits_for_a_member_that_failed(runs, bad, kind):
         wait_for_all(arrivals, members)
         left.append(part)
 
-    assert at_once(lambda _: threads.share_steps(good, (), 1, 3, 0, weights), 1) == [None]
+    assert at_once(lambda _: threads.share_steps(good, (), 1, 3, 10**9, weights), 1) == [None]
     assert len(left) == 5
 
 
@@ -236,7 +239,7 @@ def test_nobody_waits_for_a_member_that_never_began(runs, monkeypatch):
         ended.append(part)
 
     weights = np.zeros((UNITS, UNITS))
-    (raised,) = at_once(lambda _: threads.share_steps(task, (), 1, 3, 0, weights), 1)
+    (raised,) = at_once(lambda _: threads.share_steps(task, (), 1, 3, 10**9, weights), 1)
     assert type(raised) is KeyboardInterrupt
     assert len(begun) == 1
     assert len(ended) == 1
@@ -248,7 +251,7 @@ import numpy as np
 from fastrnn import elman_forward, threads
 from fastrnn.kernels.elman import forward_part
 
-threads._cores = lambda: 2
+threads._cores, threads._WAITS_OF_A_CROWD = lambda: 2, 2**62
 runs, run = [], threads._run
 def record(task, arguments, calls, *others):
     runs.append(len(calls))

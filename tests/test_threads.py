@@ -62,11 +62,13 @@ def test_environment_is_used_where_the_call_has_no_wish(monkeypatch):
     def task(first, last):
         seen.append((first, last, threading.get_ident()))
 
+    monkeypatch.setattr(fastrnn.threads, "_WORTH_A_THREAD", 500_000)
     share(task, (), 10, None, 10**9)
     assert sorted(part[:2] for part in seen) == [(0, 5), (5, 10)]
     assert len({part[2] for part in seen}) == 2
     share(task, (), 10, None, 10)
-    assert seen[2:] == [(0, 10, threading.get_ident())]  # too little work for a second thread
+    share(task, (), 10, 2, 10)
+    assert seen[2:] == 2 * [(0, 10, threading.get_ident())]  # too little work for a second thread
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7, 64])
@@ -77,7 +79,7 @@ def test_parts_make_up_the_rows(rows, threads):
     def task(first, last):
         counts[first:last] += 1
 
-    share(task, (), rows, threads, 0)
+    share(task, (), rows, threads, 10**9)
     assert (counts == 1).all()
 
 

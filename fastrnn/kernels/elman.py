@@ -9,24 +9,17 @@ from fastrnn.kernels.activations import (
     activation_code,
     multiply_slopes,
 )
-from fastrnn.kernels.gemm import (
-    CHUNK,
-    add_outer,
-    add_row_sums,
-    outer_buffers,
-    outer_columns,
-    product,
-)
+from fastrnn.kernels.gemm import CHUNK, add_row_sums, outer_buffers, outer_columns, product
 from fastrnn.kernels.inputs import (
     add_frame,
-    add_input_outer,
     add_token_sums,
+    as_frames,
     empty_input_gradient,
-    frame_product,
-    input_product,
+    token_product,
 )
 from fastrnn.kernels.rows import (
     add_row,
+    alive_or_zero,
     copy_row,
     copy_rows,
     full_lengths,
@@ -103,7 +96,7 @@ def forward_part(
     """
     mode = flush_subnormals()
     T, B, m = h.shape
-    flat, bias = h.reshape((T * B, m)), one_row(b, W)
+    flat, frames, bias = h.reshape((T * B, m)), as_frames(x), one_row(b, W)
     p = U.shape[1]
     panels, W_at = flat_buffer(work, weights_size(U, W), W), packed_size(W, p, m)
     pack_weights(U, W, first_panel, end_panel, panels)
@@ -115,7 +108,12 @@ def forward_part(
         end = min(begin + span, T)
         rows = rows_or_zero(lengths, h, begin, end, first, last, left, right)
         zeros = np.zeros(rows.size, np.int64)
-        input_product(x, rows, p, panels, 0, first_panel, end_panel, bias, zeros, flat, rows)
+        if x.ndim == 3:
+            product(frames, rows, p, panels, 0, first_panel, end_panel, bias, zeros, flat, rows)
+        else:
+            token_product(
+                frames, rows, p, panels, 0, first_panel, end_panel, bias, zeros, flat, rows
+            )
         for t in range(begin, end):
             n = step_rows(lengths, B, t, first, last, alive)
             now = alive[:n]
@@ -210,42 +208,19 @@ def backward_part(
 
 @part
 def backward_products(da, x, h, h0, U, lengths, dx, dU, dW, db, first, last):
-    """Compute rows first <= i < last of dU, dW and db, and the like share of dx's rows."""
+    """Compute rows first <= i < last of dU, dW and db, and the like share of dx's rows.
+
+    dU, dW and db are sums over all valid steps; dx(t) = U^T da(t).
+    """
     mode = flush_subnormals()
     T, B, m = h.shape
-    backward_inputs(da, U, lengths, dx, T * B * first // m, T * B * last // m)
-    backward_weights(da, x, h, h0, lengths, dU, dW, db, first, last)
-    restore_subnormals(mode)
-
-
-@part
-def backward_inputs(da, U, lengths, dx, first, last):
-    """Compute dx(t) = U^T da(t), unless it is None, for rows first <= t * B + b < last of dx."""
-    if dx is None:
-        return
-    T, B, m = da.shape
-    p = dx.shape[2]
-    flat, d_input = da.reshape((T * B, m)), dx.reshape((T * B, p))
-    rows = np.empty(last - first, np.int64)
-    n = 0
-    for row in range(first, last):
-        if row // B < lengths[row % B]:
-            rows[n] = row
-            n += 1
-        else:
-            d_input[row] = 0
-    listed, zeros, nothing = rows[:n], np.zeros(n, np.int64), np.zeros((1, p), dx.dtype)
-    panels = packed_backward(U)
-    product(
-        flat, listed, m, panels, 0, 0, panel_count(dx, p), nothing, zeros, d_input, listed
-    )  # fmt: skip
-
-
-@part
-def backward_weights(da, x, h, h0, lengths, dU, dW, db, first, last):
-    """Compute rows first <= i < last of dU, dW and db: sums over all valid steps."""
-    T, B, m = h.shape
-    flat, states = da.reshape((T * B, m)), h.reshape((T * B, m))
+    flat, states, frames = da.reshape((T * B, m)), h.reshape((T * B, m)), as_frames(x)
+    if dx is not None:
+        gradients = dx.reshape((T * B, dx.shape[2]))
+        rows = alive_or_zero(lengths, gradients, T * B * first // m, T * B * last // m)
+        zeros, nothing = np.zeros(rows.size, np.int64), np.zeros((1, U.shape[1]), U.dtype)
+        count = panel_count(U, U.shape[1])
+        product(flat, rows, m, packed_backward(U), 0, 0, count, nothing, zeros, gradients, rows)
     rows = shifted_rows(lengths, T, 0, B, 0)
     before = rows - B
     started = 0  # steps t = 0, which come first, follow h0
@@ -253,8 +228,8 @@ def backward_weights(da, x, h, h0, lengths, dU, dW, db, first, last):
         started += 1
     dU[first:last] = 0
     dW[first:last] = 0
-    count, widest = panel_count(dW, m), max(m, dU.shape[1])
-    columns, panels = outer_buffers(dW, min(rows.size, CHUNK), last - first, widest)
+    units, count, inputs = np.arange(first, last), panel_count(dW, m), U.shape[1]
+    columns, panels = outer_buffers(dW, min(rows.size, CHUNK), last - first, max(m, inputs))
     for begin in range(0, rows.size, CHUNK):
         end = min(begin + CHUNK, rows.size)
         depth = end - begin
@@ -263,10 +238,14 @@ def backward_weights(da, x, h, h0, lengths, dU, dW, db, first, last):
         pack(h0, rows, begin, begin + fresh, 0, count, panels, 0, depth)
         at = fresh * lanes(dW)
         pack(states, before, begin + fresh, end, 0, count, panels, at, depth)
-        add_outer(columns, depth, panels, dW, first, last)
-        add_input_outer(columns, x, rows, begin, end, panels, dU, first, last)
+        product(columns, units - first, depth, panels, 0, 0, count, dW, units, dW, units)
+        if x.ndim == 3:
+            wide = panel_count(dU, inputs)
+            pack(frames, rows, begin, end, 0, wide, panels, 0, depth)
+            product(columns, units - first, depth, panels, 0, 0, wide, dU, units, dU, units)
     add_token_sums(flat, rows, x, rows, dU, first, last)
     add_row_sums(flat, rows, db, first, last)
+    restore_subnormals(mode)
 
 
 @kernel
@@ -292,14 +271,28 @@ def elman_step(x_t, h, U, W, b, activation="tanh", out=None):
 
 
 @part
-def packed_step(x_t, h, rows, p, panels, b, code, out):
-    """Do the work of `elman_step` with weights packed by `pack_weights`; rows lists 0 ... B-1."""
+def pack_step(U, W, b):
+    """Return U, W and b as `packed_step` takes them, in one array: fewer arguments cost less."""
+    size = weights_size(U, W)
+    packed = np.empty(size + b.size, W.dtype)
+    pack_weights(U, W, 0, panel_count(W, b.size), packed)
+    copy_row(b, packed[size:])
+    return packed
+
+
+@part
+def packed_step(x_t, h, rows, p, packed, code, out):
+    """Do the work of `elman_step` with weights packed by `pack_step`; rows lists 0 ... B-1."""
     mode = flush_subnormals()
-    m = b.size
+    m = h.shape[1]
     count, W_at = panel_count(h, m), packed_size(h, p, m)
+    bias = packed[packed.size - m :]
     for row in range(rows.size):
-        copy_row(b, out[row])
-    frame_product(x_t, rows, p, panels, 0, 0, count, out, rows, out, rows)
-    product(h, rows, m, panels, W_at, 0, count, out, rows, out, rows)
+        copy_row(bias, out[row])
+    if x_t.ndim == 2:
+        product(x_t, rows, p, packed, 0, 0, count, out, rows, out, rows)
+    else:
+        token_product(x_t, rows, p, packed, 0, 0, count, out, rows, out, rows)
+    product(h, rows, m, packed, W_at, 0, count, out, rows, out, rows)
     activate_rows(code, out, rows, 0, m)
     restore_subnormals(mode)

@@ -24,7 +24,6 @@ from fastrnn.simd.tile import (
 
 __all__ = [
     "CHUNK",
-    "add_outer",
     "add_row_sums",
     "add_transposed_product",
     "outer_buffers",
@@ -34,6 +33,10 @@ __all__ = [
 
 # Rows of one partial sum: a single running sum over very many rows loses float32 digits.
 CHUNK = 256
+# Numbers of both factors' rows that stay in the L2 cache while all panels pass by; but the panels
+# pass by for at least so many rows.
+_BLOCK = 65_536
+_FEWEST_ROWS = 64
 
 
 @part
@@ -58,25 +61,36 @@ def product(a, a_rows, depth, panels, at, first_panel, end_panel, start, start_r
             )
             panel += 2
         return
-    for panel in range(first_panel, end_panel, 2):
-        i = 0
-        while i < n:
-            left = n - i
-            if left <= SOME_ROWS or MANY_ROWS < left <= 2 * SOME_ROWS:
-                tile_some(
-                    a, a_rows, i, depth, panels, at, panel, end_panel, start, start_rows, c, c_rows
-                )
-                i += SOME_ROWS
-            else:
-                tile_many(
-                    a, a_rows, i, depth, panels, at, panel, end_panel, start, start_rows, c, c_rows
-                )
-                i += MANY_ROWS
+    block = max(_FEWEST_ROWS, _BLOCK // (depth + c.shape[1]))
+    for first in range(0, n, block):
+        end = min(first + block, n)
+        block_of_a, block_of_c = a_rows[first:end], c_rows[first:end]
+        block_of_start = start_rows[first:end]
+        for panel in range(first_panel, end_panel, 2):
+            i = 0
+            while i < end - first:
+                left = end - first - i
+                if left <= SOME_ROWS or MANY_ROWS < left <= 2 * SOME_ROWS:
+                    tile_some(
+                        a, block_of_a, i, depth, panels, at, panel, end_panel,
+                        start, block_of_start, c, block_of_c,
+                    )  # fmt: skip
+                    i += SOME_ROWS
+                else:
+                    tile_many(
+                        a, block_of_a, i, depth, panels, at, panel, end_panel,
+                        start, block_of_start, c, block_of_c,
+                    )  # fmt: skip
+                    i += MANY_ROWS
 
 
 @part
 def outer_buffers(like, depth, count, widest):
-    """Return the buffers of `outer_columns` and for packed rows, for chunks of such a depth."""
+    """Return the buffers of `outer_columns` and for packed rows, for chunks of such a depth.
+
+    A sum of outer products over very many rows is made of the products of chunks, each beginning at
+    zero: one running sum would lose float32 digits.
+    """
     step = lanes(like)
     # Rows a vector longer than they need: at a power of 2 they would share few cache lines.
     columns = np.empty((count, (depth + step - 1) // step * step + step), like.dtype)
@@ -91,17 +105,6 @@ def outer_columns(a, a_rows, begin, end, first, last, columns):
 
 
 @part
-def add_outer(columns, depth, panels, c, first, last):
-    """Add to rows first <= i < last of c the sum over k of column k of `columns` times row k.
-
-    The sum of one chunk begins at zero: over very many rows, float32 would lose digits.
-    """
-    rows = np.arange(first, last)
-    count = panel_count(c, c.shape[1])
-    product(columns, rows - first, depth, panels, 0, 0, count, c, rows, c, rows)
-
-
-@part
 def add_transposed_product(a, a_rows, b, b_rows, c, first, last):
     """Add sum over k of outer(a[a_rows[k]], b[b_rows[k]]) to c, for its rows first <= i < last.
 
@@ -109,12 +112,13 @@ def add_transposed_product(a, a_rows, b, b_rows, c, first, last):
     over k is made of partial sums of `CHUNK` terms each.
     """
     n, count = a_rows.size, panel_count(c, c.shape[1])
+    rows = np.arange(first, last)
     columns, panels = outer_buffers(c, min(n, CHUNK), last - first, c.shape[1])
     for begin in range(0, n, CHUNK):
         end = min(begin + CHUNK, n)
         outer_columns(a, a_rows, begin, end, first, last, columns)
         pack(b, b_rows, begin, end, 0, count, panels, 0, end - begin)
-        add_outer(columns, end - begin, panels, c, first, last)
+        product(columns, rows - first, end - begin, panels, 0, 0, count, c, rows, c, rows)
 
 
 @part

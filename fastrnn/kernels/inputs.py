@@ -6,51 +6,29 @@ A token stands for a one-hot frame: U x is then a column of U, and dU a sum over
 import numpy as np
 
 from fastrnn.jit import part
-from fastrnn.kernels.gemm import add_outer, product
 from fastrnn.kernels.matvec import add_matrix_vector
 from fastrnn.simd import lanes, load
-from fastrnn.simd.packing import load_part_or_all, pack, panel_count, store_part_or_all
+from fastrnn.simd.packing import load_part_or_all, store_part_or_all
 
-__all__ = [
-    "add_frame",
-    "add_input_outer",
-    "add_token_sums",
-    "empty_input_gradient",
-    "frame_product",
-    "input_product",
-]
+__all__ = ["add_frame", "add_token_sums", "as_frames", "empty_input_gradient", "token_product"]
 
 
 @part
-def input_product(
-    x, x_rows, depth, panels, at, first_panel, end_panel, start, start_rows, a, a_rows
-):  # fmt: skip
-    """Set rows a_rows[i] of a (., m) to start + U x, with x the row x_rows[i] of the input.
-
-    U^T (depth, m) packed in `panels` from `at` on; all else as in `product`.
-    """
+def as_frames(x):
+    """Return x (T, B, p) as frames (T * B, p), and token ids (T, B) as (T * B,)."""
     if x.ndim == 3:
-        frames = x.reshape((x.shape[0] * x.shape[1], x.shape[2]))
-    else:
-        frames = x.reshape(x.size)
-    frame_product(
-        frames, x_rows, depth, panels, at, first_panel, end_panel, start, start_rows, a, a_rows
-    )
+        return x.reshape((x.shape[0] * x.shape[1], x.shape[2]))
+    return x.reshape(x.size)
 
 
 @part
-def frame_product(
-    frames, x_rows, depth, panels, at, first_panel, end_panel, start, start_rows, a, a_rows
+def token_product(
+    tokens, x_rows, depth, panels, at, first_panel, end_panel, start, start_rows, a, a_rows
 ):  # fmt: skip
-    """Do the work of `input_product` for frames (., p) or token ids (.,), negative for none."""
-    if frames.ndim == 2:
-        product(
-            frames, x_rows, depth, panels, at, first_panel, end_panel, start, start_rows, a, a_rows
-        )
-        return
+    """Do what `product` does for one-hot rows, given by their token ids; negative ids are zeros."""
     step, width = lanes(a), a.shape[1]
     for i in range(a_rows.size):
-        token = frames[x_rows[i]]
+        token = tokens[x_rows[i]]
         source, target = start_rows[i] * width, a_rows[i] * width
         for panel in range(first_panel, end_panel):
             j = panel * step
@@ -69,20 +47,6 @@ def add_frame(frame, W, a):
         elif frame[row] >= 0:
             for i in range(a.shape[1]):
                 a[row, i] += W[i, frame[row]]
-
-
-@part
-def add_input_outer(columns, x, x_rows, begin, end, panels, dU, first, last):
-    """Add a chunk's sum of da x^T to rows first <= i < last of dU, with da^T in `columns`.
-
-    The listed input rows begin <= k < end; a negative one stands for none. Token ids add nothing:
-    see `add_token_sums`.
-    """
-    if x.ndim != 3:
-        return
-    frames = x.reshape((x.shape[0] * x.shape[1], x.shape[2]))
-    pack(frames, x_rows, begin, end, 0, panel_count(dU, dU.shape[1]), panels, 0, end - begin)
-    add_outer(columns, end - begin, panels, dU, first, last)
 
 
 @part

@@ -7,8 +7,18 @@ import numpy as np
 from fastrnn.jit import kernel, part
 from fastrnn.kernels.rows import full_lengths
 from fastrnn.results import Loss
-from fastrnn.simd import broadcast, lane, lanes, like, load, load_part, maximum, store, store_part
-from fastrnn.simd.functions import exp
+from fastrnn.simd import (
+    broadcast,
+    flush_subnormals,
+    lane_max,
+    lane_sum,
+    lanes,
+    load_filled,
+    maximum,
+    restore_subnormals,
+)
+from fastrnn.simd.functions import exp_below_zero
+from fastrnn.simd.packing import load_part_or_all, store_part_or_all
 
 __all__ = ["sigmoid", "sigmoid_cross_entropy", "softmax", "softmax_cross_entropy", "squared_error"]
 
@@ -21,6 +31,7 @@ def softmax_cross_entropy(o, targets, lengths=None, weights=None, do=None):
     (T, B). Buffer, overwritten: do (T, B, q). A step of weight 0 is not looked at. Returns
     Loss(value, do), the value a float64.
     """
+    mode = flush_subnormals()
     grad = np.empty(o.shape, o.dtype) if do is None else do
     valid = full_lengths(lengths, o.shape[0], o.shape[1])
     value = 0.0
@@ -32,9 +43,9 @@ def softmax_cross_entropy(o, targets, lengths=None, weights=None, do=None):
                 row[:] = 0
                 continue
             target = targets[t, b]
-            value += w * (_softmax_row(o[t, b], row) - o[t, b, target])
-            row[target] -= o.dtype.type(1)
-            row *= o.dtype.type(w)
+            value += w * (_softmax_row(o[t, b], row, w) - o[t, b, target])
+            row[target] -= o.dtype.type(w)
+    restore_subnormals(mode)
     return Loss(value, grad)
 
 
@@ -49,43 +60,25 @@ def _weight(weights, lengths, t, b):
 
 
 @part
-def _softmax_row(o, out):
-    """Store softmax(o) in `out` and return logsumexp(o): exp never overflows."""
+def _softmax_row(o, out, w):
+    """Store w softmax(o) in `out` and return logsumexp(o): exp never overflows."""
     n, step = o.size, lanes(o)
-    whole = n - n % step
-    highest = _highest(o, whole)
+    nothing = broadcast(o.dtype.type(-np.inf))  # its exp is 0
+    tops = nothing
+    for i in range(0, n, step):
+        tops = maximum(tops, load_filled(o, i, n - i, nothing))
+    highest = lane_max(tops)
     top = broadcast(highest)
-    total = 0.0
-    sums = like(top, 0.0)
-    for i in range(0, whole, step):
-        e = exp(load(o, i) - top)
-        store(out, i, e)
+    sums = broadcast(o.dtype.type(0))
+    for i in range(0, n, step):
+        e = exp_below_zero(load_filled(o, i, n - i, nothing) - top)
+        store_part_or_all(out, i, e, n - i)
         sums = sums + e
-    if whole < n:
-        store_part(out, whole, exp(load_part(o, whole, n - whole) - top), n - whole)
-    for i in range(step):
-        total += lane(sums, i)
-    for i in range(whole, n):
-        total += out[i]
-    scale = o.dtype.type(1 / total)
-    for i in range(n):
-        out[i] *= scale
+    total = np.float64(lane_sum(sums))
+    scale = broadcast(o.dtype.type(w / total))
+    for i in range(0, n, step):
+        store_part_or_all(out, i, load_part_or_all(out, i, n - i) * scale, n - i)
     return highest + math.log(total)
-
-
-@part
-def _highest(o, whole):
-    """Return the largest number of the row o, whose first `whole` numbers fill vectors."""
-    highest = o[0]
-    if whole > 0:
-        tops = load(o, 0)
-        for i in range(lanes(o), whole, lanes(o)):
-            tops = maximum(tops, load(o, i))
-        for i in range(lanes(o)):
-            highest = max(highest, lane(tops, i))
-    for i in range(whole, o.size):
-        highest = max(highest, o[i])
-    return highest
 
 
 @kernel
@@ -100,7 +93,7 @@ def softmax(o, lengths=None, out=None):
     for t in range(o.shape[0]):
         for b in range(o.shape[1]):
             if t < valid[b]:
-                _softmax_row(o[t, b], yhat[t, b])
+                _softmax_row(o[t, b], yhat[t, b], 1.0)
             else:
                 yhat[t, b] = 0
     return yhat
@@ -114,6 +107,7 @@ def sigmoid_cross_entropy(o, targets, lengths=None, weights=None, do=None):
     overwritten: do (T, B, q). A step of weight 0 is not looked at. Returns Loss(value, do), the
     value a float64.
     """
+    mode = flush_subnormals()
     grad = np.empty(o.shape, o.dtype) if do is None else do
     valid = full_lengths(lengths, o.shape[0], o.shape[1])
     value = 0.0
@@ -128,6 +122,7 @@ def sigmoid_cross_entropy(o, targets, lengths=None, weights=None, do=None):
                 # softplus(x) = max(x, 0) + log1p(exp(-|x|))
                 value += w * (max(x, o.dtype.type(0)) - x * y + math.log1p(math.exp(-abs(x))))
                 grad[t, b, i] = o.dtype.type(w) * (_sigmoid_scalar(x) - y)
+    restore_subnormals(mode)
     return Loss(value, grad)
 
 
@@ -163,6 +158,7 @@ def squared_error(o, targets, lengths=None, weights=None, do=None):
     overwritten: do (T, B, q). A step of weight 0 is not looked at. Returns Loss(value, do), the
     value a float64.
     """
+    mode = flush_subnormals()
     grad = np.empty(o.shape, o.dtype) if do is None else do
     valid = full_lengths(lengths, o.shape[0], o.shape[1])
     value = 0.0
@@ -176,4 +172,5 @@ def squared_error(o, targets, lengths=None, weights=None, do=None):
                 difference = o[t, b, i] - targets[t, b, i]
                 value += w * np.float64(difference) * difference
                 grad[t, b, i] = o.dtype.type(2 * w) * difference
+    restore_subnormals(mode)
     return Loss(value, grad)

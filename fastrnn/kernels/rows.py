@@ -10,6 +10,7 @@ from fastrnn.jit import part
 
 __all__ = [
     "add_row",
+    "alive_or_zero",
     "copy_row",
     "copy_rows",
     "full_lengths",
@@ -87,6 +88,21 @@ def rows_or_zero(lengths, h, begin, end, first, last, left, right):
                 n += 1
             else:
                 h[t, row, left:right] = 0
+    return rows[:n]
+
+
+@part
+def alive_or_zero(lengths, rows_of, first, last):
+    """List the rows first <= t * B + b < last of a (T * B, .) array that are alive; zero others."""
+    B = lengths.size
+    rows = np.empty(last - first, np.int64)
+    n = 0
+    for row in range(first, last):
+        if row // B < lengths[row % B]:
+            rows[n] = row
+            n += 1
+        else:
+            rows_of[row] = 0
     return rows[:n]
 
 

@@ -45,9 +45,12 @@ if_negative = _vectors.if_negative
 is_single = _vectors.is_single
 item = _vectors.item
 lane = _vectors.lane
+lane_max = _vectors.lane_max
+lane_sum = _vectors.lane_sum
 lanes = _vectors.lanes
 like = _vectors.like
 load = _vectors.load
+load_filled = _vectors.load_filled
 load_part = _vectors.load_part
 maximum = _vectors.maximum
 minimum = _vectors.minimum
@@ -73,9 +76,12 @@ __all__ = [
     "is_single",
     "item",
     "lane",
+    "lane_max",
+    "lane_sum",
     "lanes",
     "like",
     "load",
+    "load_filled",
     "load_part",
     "maximum",
     "minimum",

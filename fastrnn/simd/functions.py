@@ -18,7 +18,7 @@ from fastrnn.simd import (
     power_of_two,
 )
 
-__all__ = ["exp", "sigmoid", "tanh"]
+__all__ = ["exp", "exp_below_zero", "sigmoid", "tanh"]
 
 
 @part
@@ -74,6 +74,17 @@ def exp(x):
 
 
 @part
+def exp_below_zero(x):
+    """Return exp(x) for x <= 0, in lanes with NaN NaN, to a few units of the last place.
+
+    Where it would be a subnormal number, and at -inf, it is 0.
+    """
+    lowest = -87.0 if is_single(x) else -708.0
+    e = _plain_exp(maximum(x, like(x, lowest)))
+    return if_negative(x - lowest, like(x, 0.0), e)
+
+
+@part
 def tanh(x):
     """Return tanh(x) for every lane: near zero by a polynomial, elsewhere 1 - 2 / (exp(2|x|) + 1).
 
@@ -113,7 +124,7 @@ def _tanh_near_zero(z):
 
 @part
 def _plain_exp(x):
-    """Return exp(x) for 0 <= x < 40, within a few units of the last place."""
+    """Return exp(x), which is no subnormal number nor above exp(40), to a few units."""
     shift = 12582912.0 if is_single(x) else 6755399441055744.0  # as in `_reduce`
     shifted = fma(x, like(x, 1.4426950408889634), like(x, shift))
     r = fma(shifted - shift, like(x, -0.6931471805599453), x)

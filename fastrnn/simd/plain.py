@@ -49,10 +49,25 @@ def load_part(array: Any, index: int, count: int) -> Any:
     return vec
 
 
+def load_filled(array: Any, index: int, count: int, fill: Any) -> Any:
+    """Return a vector of `count` consecutive numbers, its other lanes those of `fill`."""
+    return np.where(np.arange(fill.size) < count, load_part(array, index, count), fill)
+
+
 def store_part(array: Any, index: int, vec: Any, count: int) -> None:
     """Write a vector's first `count` lanes."""
     count = max(0, min(count, vec.size))
     array.reshape(-1)[index : index + count] = vec[:count]
+
+
+def lane_sum(vec: Any) -> Any:
+    """Return the sum of all lanes."""
+    return vec.sum()
+
+
+def lane_max(vec: Any) -> Any:
+    """Return the largest number of all lanes that is not NaN."""
+    return np.fmax.reduce(vec)
 
 
 def lane(vec: Any, index: int) -> Any:

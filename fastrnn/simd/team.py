@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastrnn.jit import part
 
-__all__ = ["TEAMS", "alone", "give_up", "meet"]
+__all__ = ["TEAMS", "alone", "give_up", "linger", "meet"]
 
 # Plain Python works without teams.
 TEAMS = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
@@ -85,7 +85,8 @@ else:
 def meet(arrivals, members, times):
     """Wait until each of the members has met for the `times`-th time: 1, 2, ...
 
-    arrivals: an int64 array whose first number was 0 at the start, with a cache line to itself.
+    arrivals: 16 zeros at the start, int64; the first counts arrivals, the last how often a member
+    waited so long that it offered its core to others.
     """
     if members == 1:
         return
@@ -94,6 +95,7 @@ def meet(arrivals, members, times):
     while _look(arrivals) < members * times:
         looks += 1
         if looks % _LOOKS == 0:
+            arrivals[15] += 1
             _offer_core()
         else:
             _pause()
@@ -111,3 +113,11 @@ def give_up(arrivals: NDArray[np.int64]) -> None:
     Called from Python, while the others run.
     """
     arrivals[0] = _ALL_HAVE_COME
+
+
+@part
+def linger(posted, seen, looks):
+    """Wait for posted[0] to differ from `seen`, but not longer than for so many looks at it."""
+    while looks > 0 and _look(posted) == seen:
+        _pause()
+        looks -= 1

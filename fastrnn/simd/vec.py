@@ -166,24 +166,32 @@ def store(context: Any, array: Any, index: Any, vec: Any) -> Any:
     return types.void(array, types.intp, vec), generate
 
 
+def _load_masked(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Load arguments[2] numbers; other lanes get those of arguments[3], or zero."""
+    vector = context.get_value_type(signature.return_type)
+    mask = _mask(builder, vector, arguments[2])
+    pointer = vector.as_pointer()
+    address = builder.bitcast(_address(context, builder, signature, arguments), pointer)
+    align = ir.Constant(ir.IntType(32), signature.args[0].dtype.bitwidth // 8)
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(vector, [pointer, align.type, mask.type, vector]),
+        f"llvm.masked.load{_suffix(vector)}.p0",
+    )
+    others = arguments[3] if len(arguments) > 3 else _constant(vector, 0.0)
+    return builder.call(function, [address, align, mask, others])
+
+
 @intrinsic
 def load_part(context: Any, array: Any, index: Any, count: Any) -> Any:
     """Return a vector of `count` consecutive numbers, and zeros; other memory is not touched."""
+    return Vec(array.dtype)(array, types.intp, types.intp), _load_masked
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = context.get_value_type(signature.return_type)
-        mask = _mask(builder, vector, arguments[2])
-        pointer = vector.as_pointer()
-        address = builder.bitcast(_address(context, builder, signature, arguments), pointer)
-        align = ir.Constant(ir.IntType(32), signature.args[0].dtype.bitwidth // 8)
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(vector, [pointer, align.type, mask.type, vector]),
-            f"llvm.masked.load{_suffix(vector)}.p0",
-        )
-        return builder.call(function, [address, align, mask, _constant(vector, 0.0)])
 
-    return Vec(array.dtype)(array, types.intp, types.intp), generate
+@intrinsic
+def load_filled(context: Any, array: Any, index: Any, count: Any, fill: Any) -> Any:
+    """Return a vector of `count` consecutive numbers, its other lanes those of `fill`."""
+    return fill(array, types.intp, types.intp, fill), _load_masked
 
 
 @intrinsic
@@ -215,6 +223,36 @@ def lane(context: Any, vec: Any, index: Any) -> Any:
         return builder.extract_element(*arguments)
 
     return vec.dtype(vec, types.intp), generate
+
+
+@intrinsic
+def lane_sum(context: Any, vec: Any) -> Any:
+    """Return the sum of all lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = arguments[0].type
+        kind = ir.FunctionType(vector.element, [vector.element, vector])
+        name = f"llvm.vector.reduce.fadd{_suffix(vector)}"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        start = ir.Constant(vector.element, -0.0)
+        # reassoc: in halves, not lane after lane.
+        return builder.call(function, [start, arguments[0]], fastmath=("reassoc",))
+
+    return vec.dtype(vec), generate
+
+
+@intrinsic
+def lane_max(context: Any, vec: Any) -> Any:
+    """Return the largest number of all lanes that is not NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = arguments[0].type
+        name = f"llvm.vector.reduce.fmax{_suffix(vector)}"
+        kind = ir.FunctionType(vector.element, [vector])
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, arguments)
+
+    return vec.dtype(vec), generate
 
 
 @intrinsic

@@ -136,7 +136,7 @@ def lowered():
 @on_x86
 def test_every_kernel_is_lowered_without_library_calls(lowered):
     names = {name for name, _ in lowered}
-    assert {"fastrnn.kernels.elman.forward_rows", "tdnn.kernels.backward_rows"} <= names
+    assert {"fastrnn.kernels.elman.forward_part", "tdnn.kernels.backward_rows"} <= names
     assert {key: calls for key, (calls, _) in lowered.items() if calls} == {}
 
 
@@ -146,7 +146,7 @@ def test_vectors_stay_vectors_and_products_fused(lowered):
         return {kinds for (name, _), (_, kinds) in lowered.items() if name == kernel}
 
     assert kinds_in("everything") == {"4s", "2d"}
-    assert kinds_in("fastrnn.kernels.elman.forward_rows") == {"4s"}
+    assert kinds_in("fastrnn.kernels.elman.forward_part") == {"4s"}
 
 
 @pytest.mark.parametrize("wrong", ["fma", "fmaf", "exp", "__addtf3"])

@@ -1,6 +1,7 @@
 """Threads that work on one recurrence together: barrier, bits, errors, forks, many teams."""
 
 import os
+import signal
 import threading
 
 import numba
@@ -291,7 +292,9 @@ print("both ran")
     assert (result.returncode, result.stdout) == (0, "both ran\n"), result.stderr
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+@pytest.mark.skipif(
+    not hasattr(signal, "pthread_kill"), reason="this system sends no signal to one thread"
+)
 @compiled
 def test_interrupted_while_the_first_call_compiles():
     result = python(
@@ -308,7 +311,7 @@ def compile_slowly(signature):
 forward_part.compile = compile_slowly
 def interrupt():
     compiling.wait()
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 threading.Thread(target=interrupt, daemon=True).start()
 try:
     forward(2)

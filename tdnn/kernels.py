@@ -36,6 +36,8 @@ PADDINGS = {"valid": VALID, "zero": ZERO, "replicate": REPLICATE, "causal": ZERO
 
 # Numbers of h, or of its gradient, that stay in the L2 cache while all offsets add to them.
 _SPAN = 32_768
+# Rows of h to compute together: the weights pass by once for so many.
+_ROWS = 256
 
 
 @kernel
@@ -110,16 +112,17 @@ def pack_weights(W, panels):
 
 
 @part
-def window_rows(lengths, counts, begin, end, shift, stride, inside, outside, first, last):
+def window_rows(
+    lengths, counts, begin, end, shift, stride, inside, outside, first, last, out_rows, in_rows
+):  # fmt: skip
     """List the output rows, and beside them the input rows, of one offset's products.
 
     Output frame i, begin <= i < end, reads input frame i * stride + shift. Where that frame exists
     the pair is listed if `inside`; where it lies before or after its sequence, the pair with the
-    sequence's nearest frame is listed if `outside`. Only sequences first <= b < last.
+    sequence's nearest frame is listed if `outside`. Only sequences first <= b < last. Returns how
+    many there are.
     """
     B = lengths.size
-    out_rows = np.empty(max(0, end - begin) * (last - first), np.int64)
-    in_rows = np.empty(out_rows.size, np.int64)
     n = 0
     for i in range(begin, end):
         frame = i * stride + shift
@@ -130,7 +133,7 @@ def window_rows(lengths, counts, begin, end, shift, stride, inside, outside, fir
                     out_rows[n] = i * B + b
                     in_rows[n] = nearest * B + b
                     n += 1
-    return out_rows[:n], in_rows[:n]
+    return n
 
 
 @part
@@ -153,27 +156,35 @@ def forward_rows(x, W, b, shifts, lengths, counts, code, mode, stride, h, work, 
     p = W.shape[2]
     panels = flat_buffer(work, shifts.size * packed_size(W, p, m), W)
     pack_weights(W, panels)
-    flat, frames_in = h.reshape((frames * B, m)), as_frames(x)
+    flat, inputs = h.reshape((frames * B, m)), as_frames(x)
     start = window_start(shifts, mode)
     count, size = panel_count(h, m), packed_size(h, p, m)
-    span = frames_at_once(m, first, last)
+    span = max(1, _ROWS // max(1, last - first))
+    listed = np.empty((2, shifts.size, span * (last - first)), np.int64)
+    sizes = np.empty(shifts.size, np.int64)
     for begin in range(0, frames, span):
         end = min(begin + span, frames)
         alive = rows_or_zero(counts, h, begin, end, first, last, 0, m)
         for i in range(alive.size):
             copy_row(b, flat[alive[i]])
         for j in range(shifts.size):
-            out_rows, in_rows = window_rows(
+            sizes[j] = window_rows(
                 lengths, counts, begin, end, start + shifts[j], stride,
-                True, mode == REPLICATE, first, last,
+                True, mode == REPLICATE, first, last, listed[0, j], listed[1, j],
             )  # fmt: skip
-            at = j * size
-            if x.ndim == 3:
-                product(frames_in, in_rows, p, panels, at, 0, count, flat, out_rows, flat, out_rows)
-            else:
-                token_product(
-                    frames_in, in_rows, p, panels, at, 0, count, flat, out_rows, flat, out_rows
-                )
+        # A tile's columns at a time, for all offsets: their sums stay in the nearest cache.
+        step = 2 if alive.size > 1 else max(1, count)
+        for panel in range(0, count, step):
+            last_panel = min(panel + step, count)
+            for j in range(shifts.size):
+                outs, ins = listed[0, j, : sizes[j]], listed[1, j, : sizes[j]]
+                at = j * size
+                if x.ndim == 3:
+                    product(inputs, ins, p, panels, at, panel, last_panel, flat, outs, flat, outs)
+                else:
+                    token_product(
+                        inputs, ins, p, panels, at, panel, last_panel, flat, outs, flat, outs
+                    )
         activate_rows(code, flat, alive, 0, m)
     restore_subnormals(before)
 
@@ -242,27 +253,27 @@ def backward_inputs(da, W, shifts, lengths, counts, mode, stride, dx, first, las
     count, size = panel_count(dx, p), packed_size(dx, m, p)
     dx[:, first:last] = 0
     span = frames_at_once(m, first, last)
+    out_rows = np.empty(span * (last - first), np.int64)
+    in_rows = np.empty(out_rows.size, np.int64)
     for begin in range(0, frames, span):
         end = min(begin + span, frames)
         for j in range(shifts.size):
-            shift = window_start(shifts, mode) + shifts[j]
-            out_rows, in_rows = window_rows(
-                lengths, counts, begin, end, shift, stride, True, False, first, last
-            )
-            product(
-                flat, out_rows, m, panels, j * size, 0, count, d_input, in_rows, d_input, in_rows
-            )
+            shift, at = window_start(shifts, mode) + shifts[j], j * size
+            n = window_rows(
+                lengths, counts, begin, end, shift, stride, True, False, first, last,
+                out_rows, in_rows,
+            )  # fmt: skip
+            outs, ins = out_rows[:n], in_rows[:n]
+            product(flat, outs, m, panels, at, 0, count, d_input, ins, d_input, ins)
             if mode == REPLICATE:
-                out_rows, in_rows = window_rows(
-                    lengths, counts, begin, end, shift, stride, False, True, first, last
-                )
+                n = window_rows(
+                    lengths, counts, begin, end, shift, stride, False, True, first, last,
+                    out_rows, in_rows,
+                )  # fmt: skip
                 # A sequence's end frame was read many times, and a product takes each row once.
-                for i in range(out_rows.size):
-                    source, target = out_rows[i : i + 1], in_rows[i : i + 1]
-                    product(
-                        flat, source, m, panels, j * size, 0, count,
-                        d_input, target, d_input, target,
-                    )  # fmt: skip
+                for i in range(n):
+                    outs, ins = out_rows[i : i + 1], in_rows[i : i + 1]
+                    product(flat, outs, m, panels, at, 0, count, d_input, ins, d_input, ins)
     restore_subnormals(before)
 
 

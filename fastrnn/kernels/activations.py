@@ -1,7 +1,7 @@
 """Activation functions f and their slopes f', applied to one row (MATH.md sections 1 and 8)."""
 
 from fastrnn.jit import part
-from fastrnn.kernels.rows import is_one_run
+from fastrnn.kernels.rows import run_end
 from fastrnn.simd import lanes, load, load_part, store, store_part
 from fastrnn.simd.functions import sigmoid, tanh
 
@@ -49,12 +49,12 @@ def activate(code, row):
 @part
 def activate_rows(code, a, rows, left, right):
     """Activate columns left <= j < right of the listed rows of a (., m)."""
-    m = a.shape[1]
-    if is_one_run(rows) and right - left == m:
-        activate(code, a.reshape(a.size)[rows[0] * m : (rows[-1] + 1) * m])
-        return
-    for i in range(rows.size):
-        activate(code, a[rows[i], left:right])
+    m, flat = a.shape[1], a.reshape(a.size)
+    i = 0
+    while i < rows.size:
+        j = run_end(rows, i, right - left == m)
+        activate(code, flat[rows[i] * m + left : rows[j - 1] * m + right])
+        i = j
 
 
 @part
@@ -80,13 +80,13 @@ def _replace_by_sigmoid(row):
 @part
 def multiply_slopes(code, h, a, rows, left, right):
     """Multiply columns left <= j < right of the listed rows of a (., m) by f', from h = f(a)."""
-    m = a.shape[1]
-    if is_one_run(rows) and right - left == m:
-        begin, end = rows[0] * m, (rows[-1] + 1) * m
-        multiply_slope(code, h.reshape(h.size)[begin:end], a.reshape(a.size)[begin:end])
-        return
-    for i in range(rows.size):
-        multiply_slope(code, h[rows[i], left:right], a[rows[i], left:right])
+    m, states, flat = a.shape[1], h.reshape(h.size), a.reshape(a.size)
+    i = 0
+    while i < rows.size:
+        j = run_end(rows, i, right - left == m)
+        begin, end = rows[i] * m + left, rows[j - 1] * m + right
+        multiply_slope(code, states[begin:end], flat[begin:end])
+        i = j
 
 
 @part

@@ -14,9 +14,9 @@ __all__ = [
     "copy_row",
     "copy_rows",
     "full_lengths",
-    "is_one_run",
     "one_row",
     "rows_or_zero",
+    "run_end",
     "shifted_rows",
     "step_rows",
 ]
@@ -30,21 +30,28 @@ def copy_row(source, target):
 
 
 @part
-def is_one_run(rows):
-    """Return whether ascending rows have no gap: whole, they are then one long row."""
-    return rows.size > 0 and rows[-1] - rows[0] == rows.size - 1
+def run_end(rows, i, whole):
+    """Return the j to which rows[i:j] follow each other without a gap; i + 1 unless `whole`.
+
+    Whole rows in a run are one long row: fewer calls, fewer vectors that are not filled.
+    """
+    j = i + 1
+    while whole and j < rows.size and rows[j] == rows[j - 1] + 1:
+        j += 1
+    return j
 
 
 @part
 def copy_rows(source, target, rows, left, right):
     """Copy columns left <= j < right of the listed rows of a matrix to those of another."""
     m = source.shape[1]
-    if is_one_run(rows) and right - left == m:
-        begin, end = rows[0] * m, (rows[-1] + 1) * m
-        copy_row(source.reshape(source.size)[begin:end], target.reshape(target.size)[begin:end])
-        return
-    for i in range(rows.size):
-        copy_row(source[rows[i], left:right], target[rows[i], left:right])
+    from_, to = source.reshape(source.size), target.reshape(target.size)
+    i = 0
+    while i < rows.size:
+        j = run_end(rows, i, right - left == m)
+        begin, end = rows[i] * m + left, rows[j - 1] * m + right
+        copy_row(from_[begin:end], to[begin:end])
+        i = j
 
 
 @part

@@ -102,13 +102,13 @@ def warmup(
 
 
 def cache_folders(packages: set[str]) -> tuple[list[str], bool]:
-    """Return where these packages' kernels are kept, and whether all of them are kept somewhere."""
+    """Return where these packages' compiled kernels are kept, and whether each has a place."""
     places = {
         value.stats.cache_path
         for name, module in list(sys.modules.items())
         if name.partition(".")[0] in packages
         for value in vars(module).values()
-        if isinstance(value, Dispatcher)
+        if isinstance(value, Dispatcher) and value.overloads
     }
     return sorted(place for place in places if place is not None), None not in places
 

@@ -1,6 +1,7 @@
 """`warmup`: compile and keep on disk what later processes need, before they need it."""
 
 import importlib.metadata
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -102,15 +103,17 @@ def warmup(
 
 
 def cache_folders(packages: set[str]) -> tuple[list[str], bool]:
-    """Return where these packages' compiled kernels are kept, and whether each has a place."""
+    """Return where these packages' kernels are kept, and whether all of them are kept somewhere."""
     places = {
         value.stats.cache_path
         for name, module in list(sys.modules.items())
         if name.partition(".")[0] in packages
         for value in vars(module).values()
-        if isinstance(value, Dispatcher) and value.overloads
+        if isinstance(value, Dispatcher)
     }
-    return sorted(place for place in places if place is not None), None not in places
+    # A module whose functions are only parts of others' kernels keeps nothing, and has no folder.
+    kept = sorted(place for place in places if place is not None and os.path.isdir(place))
+    return kept, None not in places
 
 
 def _registered_bodies() -> dict[str, Any]:

@@ -111,9 +111,9 @@ def cache_folders(packages: set[str]) -> tuple[list[str], bool]:
         for value in vars(module).values()
         if isinstance(value, Dispatcher)
     }
-    # A module whose functions are only parts of others' kernels keeps nothing, and has no folder.
-    kept = sorted(place for place in places if place is not None and os.path.isdir(place))
-    return kept, None not in places
+    # A module whose functions are only parts of others' kernels has an empty folder.
+    kept = [place for place in places if place and os.path.isdir(place) and os.listdir(place)]
+    return sorted(kept), None not in places
 
 
 def _registered_bodies() -> dict[str, Any]:

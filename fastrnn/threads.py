@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import pairwise
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from fastrnn.arrays import count
 from fastrnn.simd import VECTOR_BYTES
-from fastrnn.simd.team import TEAMS, give_up, linger
+from fastrnn.simd.team import TEAMS, give_up
 
 __all__ = ["share", "share_steps", "thread_count"]
 
-# Fewer multiply-adds than this are done before a second thread has woken up.
-_WORTH_A_THREAD = 500_000
+# Fewer multiply-adds than this are done before a second thread has woken up and found a core.
+_WORTH_A_THREAD = 8_000_000
 # Multiply-adds of each member and step that outweigh waiting for each other after it.
 _WORTH_A_MEETING = 20_000
 # Fewer sequences than this do not fill a register tile.
@@ -36,8 +36,6 @@ _ALONE = np.empty(0, np.int64)
 # Long waits within one call that show that the cores are not free, and how long that then holds.
 _WAITS_OF_A_CROWD = 8
 _SECONDS_ALONE = 0.5
-# Looks for the next call, each of some ten nanoseconds, before a thread goes to sleep.
-_LOOKS = 10_000
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -191,8 +189,6 @@ class _Pool:
         self._lock = threading.Lock()
         self._calls: SimpleQueue[tuple[Future[None], Callable[..., None], tuple[Any, ...]]]
         self._calls = SimpleQueue()
-        self._posted = np.zeros(16, np.int64)  # changes with each call
-        self._lingering = False
         self.crowded_until = 0.0
         self._started = False
         self._size = self._free = max(2, os.cpu_count() or 1)
@@ -220,29 +216,11 @@ class _Pool:
                 self._started = True
         future: Future[None] = Future()
         self._calls.put((future, task, arguments))
-        self._posted[0] += 1
         return future
-
-    def _next(self) -> tuple[Future[None], Callable[..., None], tuple[Any, ...]]:
-        """Return the next call, which often follows at once: one thread stays awake for it a while.
-
-        To wake a thread takes as long as a small product.
-        """
-        seen = self._posted[0]
-        try:
-            return self._calls.get_nowait()
-        except Empty:
-            pass
-        with self._lock:
-            awake, self._lingering = not self._lingering, True
-        if awake:
-            linger(self._posted, seen, _LOOKS if TEAMS and _cores() > 1 else 0)
-            self._lingering = False
-        return self._calls.get()
 
     def _serve(self) -> None:
         while True:
-            future, task, arguments = self._next()
+            future, task, arguments = self._calls.get()
             try:
                 task(*arguments)
                 future.set_result(None)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastrnn.jit import part
 
-__all__ = ["TEAMS", "alone", "give_up", "linger", "meet"]
+__all__ = ["TEAMS", "alone", "give_up", "meet"]
 
 # Plain Python works without teams.
 TEAMS = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
@@ -113,11 +113,3 @@ def give_up(arrivals: NDArray[np.int64]) -> None:
     Called from Python, while the others run.
     """
     arrivals[0] = _ALL_HAVE_COME
-
-
-@part
-def linger(posted, seen, looks):
-    """Wait for posted[0] to differ from `seen`, but not longer than for so many looks at it."""
-    while looks > 0 and _look(posted) == seen:
-        _pause()
-        looks -= 1

@@ -252,6 +252,7 @@ import numpy as np
 from fastrnn import elman_forward, threads
 from fastrnn.kernels.elman import forward_part
 
+threads._WORTH_A_THREAD = 1
 threads._cores, threads._WAITS_OF_A_CROWD = lambda: 2, 2**62
 runs, run = [], threads._run
 def record(task, arguments, calls, *others):

@@ -123,12 +123,13 @@ def _cells(count: int) -> str:
 
 
 def markdown(records: list[Record], facts: dict[str, str]) -> str:
-    """Return the tables, what they mean before them, the summary after."""
+    """Return what the tables mean, the summary, and the tables."""
     parts = [
         "Peer's time / ours, median of interleaved rounds, equal thread counts (above 1: we are "
         "faster). F forward; FB forward + backward with all gradients. %: of the measured peak, or "
         "of the bandwidth of the cache named. Errors: norm-wise, against float64.",
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
+        "\n".join(f"- {text}" for text in summary(records)),
     ]
     thread_counts = sorted({r.threads for r in records})
     for group in GROUPS:
@@ -137,7 +138,6 @@ def markdown(records: list[Record], facts: dict[str, str]) -> str:
             if chosen:
                 parts.append(f"{_TITLES[group]}; {_threads(threads)}")
                 parts.append(_table(chosen))
-    parts.append("\n".join(f"- {text}" for text in summary(records)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -150,7 +150,9 @@ def _table(records: list[Record]) -> str:
     header = ["cell"]
     for d in directions:
         others = [name for name in columns[d] if name != "ours"]
-        header += [f"{d} ours", *(f"{d} {_NAMES.get(name, name)}" for name in others)]
+        # A time says little about another machine; that of a step is set beside a call's overhead.
+        header += [f"{d} ours" if records[0].group == "step" else ""]
+        header += [*(f"{d} {_NAMES.get(name, name)}" for name in others)]
         header += [f"{d} %", f"{d} error"]
     rows = [header, ["---"] * len(header)]
     groups = by_case(records)
@@ -160,7 +162,7 @@ def _table(records: list[Record]) -> str:
         for d in directions:
             row += _entries(groups.get((group, cell, dtype, threads, d), []), columns[d])
         rows.append(row)
-    used = [i for i in range(len(header)) if any(row[i] for row in rows[2:])]
+    used = [i for i, name in enumerate(header) if name and any(row[i] for row in rows[2:])]
     return "\n".join("| " + " | ".join(row[i] for i in used) + " |" for row in rows)
 
 

@@ -14,8 +14,10 @@ it lives in one register. Each function here is one LLVM instruction or a handfu
 kernel's code by `numba.extending.intrinsic`.
 
 `vec.py` holds these functions for compiled code, `plain.py` the same ones for plain Python, used
-with ``NUMBA_DISABLE_JIT=1``: a vector is then a small NumPy array. `functions.py` builds exp, tanh
-and sigmoid from them. `subnormals.py` lets a stretch of a kernel take subnormal numbers as zeros:
+with ``NUMBA_DISABLE_JIT=1``: a vector is then a small NumPy array. On them stand `functions.py`
+(exp, tanh and sigmoid), `tile.py` and `packing.py` (the inner loop of a matrix product), `team.py`
+(threads that wait for each other). `register_set.py` holds the registers of a tile. `subnormals.py`
+lets a stretch of a kernel take subnormal numbers as zeros:
 
     mode = flush_subnormals()           # for this thread
     ...
@@ -31,6 +33,9 @@ import numba
 
 _PLAIN = numba.config.DISABLE_JIT  # type: ignore[attr-defined]
 _vectors: Any = importlib.import_module("fastrnn.simd.plain" if _PLAIN else "fastrnn.simd.vec")
+_registers: Any = importlib.import_module(
+    "fastrnn.simd.plain" if _PLAIN else "fastrnn.simd.register_set"
+)
 _modes: Any = importlib.import_module("fastrnn.simd.plain" if _PLAIN else "fastrnn.simd.subnormals")
 
 VECTOR_BYTES: int = _vectors.VECTOR_BYTES
@@ -40,7 +45,7 @@ broadcast = _vectors.broadcast
 copysign = _vectors.copysign
 flush_subnormals = _modes.flush_subnormals
 fma = _vectors.fma
-get = _vectors.get
+get = _registers.get
 if_negative = _vectors.if_negative
 is_single = _vectors.is_single
 item = _vectors.item
@@ -55,13 +60,13 @@ load_part = _vectors.load_part
 maximum = _vectors.maximum
 minimum = _vectors.minimum
 power_of_two = _vectors.power_of_two
-put = _vectors.put
-registers = _vectors.registers
-square = _vectors.square
+put = _registers.put
+registers = _registers.registers
+square = _registers.square
 restore_subnormals = _modes.restore_subnormals
 store = _vectors.store
 store_part = _vectors.store_part
-transpose = _vectors.transpose
+transpose = _registers.transpose
 
 __all__ = [
     "REGISTERS",

@@ -11,11 +11,16 @@ import numpy as np
 
 from fastrnn.jit import part
 from fastrnn.simd import broadcast, get, lanes, put, registers
-from fastrnn.simd.packing import load_part_or_all, pack, panel_count, transpose_rows
+from fastrnn.simd.packing import (
+    load_part_or_all,
+    pack,
+    panel_count,
+    store_part_or_all,
+    transpose_rows,
+)
 from fastrnn.simd.tile import (
     MANY_ROWS,
     SOME_ROWS,
-    add_vector,
     tile_many,
     tile_row,
     tile_row_end,
@@ -37,6 +42,8 @@ CHUNK = 256
 # pass by for at least so many rows.
 _BLOCK = 65_536
 _FEWEST_ROWS = 64
+# Rows of a sum of rows before it goes into a float64 total.
+_FEW_ROWS = 32
 
 
 @part
@@ -123,12 +130,15 @@ def add_transposed_product(a, a_rows, b, b_rows, c, first, last):
 
 @part
 def add_row_sums(da, rows, db, first, last):
-    """Set elements first <= i < last of db to the sum of the listed rows of da."""
+    """Set elements first <= i < last of db to the sum of the listed rows of da.
+
+    Sums of a few rows in da's precision, their totals in float64.
+    """
     step, width = lanes(da), da.shape[1]
     zero = broadcast(da.dtype.type(0))
-    db[first:last] = 0
-    for begin in range(0, rows.size, CHUNK):
-        end = min(begin + CHUNK, rows.size)
+    few, totals = np.empty(last - first, da.dtype), np.zeros(last - first)
+    for begin in range(0, rows.size, _FEW_ROWS):
+        end = min(begin + _FEW_ROWS, rows.size)
         for left in range(first, last, 4 * step):
             sums = registers(zero, 4)
             for k in range(begin, end):
@@ -138,5 +148,10 @@ def add_row_sums(da, rows, db, first, last):
                     if j < last:
                         put(sums, v, get(sums, v) + load_part_or_all(da, row + j, last - j))
             for v in range(4):
-                if left + v * step < last:
-                    add_vector(db, left + v * step, get(sums, v), last - left - v * step)
+                j = left + v * step
+                if j < last:
+                    store_part_or_all(few, j - first, get(sums, v), last - j)
+        for i in range(totals.size):
+            totals[i] += few[i]
+    for i in range(totals.size):
+        db[first + i] = totals[i]

@@ -1,8 +1,9 @@
 """Time-delay layer on the CPU: `@njit` kernels (MATH.md section 3).
 
-Each offset of the context is one product over two lists of rows: the output rows alive, and the
-input rows that they read through this offset. Stride, padding and unequal lengths only change the
-lists; no window is ever copied.
+A layer is a sum of products, one for each offset of the context, over lists of rows: the output
+rows alive, and the input rows that they read through each offset. Stride, padding and unequal
+lengths only change the lists; no window is ever copied. Windows that reach beyond their sequence
+see fewer offsets: they make up lists of their own.
 """
 
 import numpy as np
@@ -12,9 +13,10 @@ from fastrnn.kernels.activations import (
     activate,
     activate_rows,
     activation_code,
+    floor_of,
     multiply_slope,
 )
-from fastrnn.kernels.gemm import CHUNK, add_row_sums, outer_buffers, outer_columns, product
+from fastrnn.kernels.gemm import CHUNK, add_row_sums, outer_buffers, outer_columns, sum_of_products
 from fastrnn.kernels.inputs import (
     add_frame,
     add_token_sums,
@@ -22,7 +24,12 @@ from fastrnn.kernels.inputs import (
     empty_input_gradient,
     token_product,
 )
-from fastrnn.kernels.rows import copy_row, full_lengths, rows_or_zero, shifted_rows
+from fastrnn.kernels.rows import (
+    copy_row,
+    full_lengths,
+    one_row,
+    shifted_rows,
+)
 from fastrnn.kernels.weights import flat_buffer, pack_backward, pack_forward, packed_size
 from fastrnn.simd import flush_subnormals, restore_subnormals
 from fastrnn.simd.packing import pack, panel_count
@@ -37,7 +44,7 @@ PADDINGS = {"valid": VALID, "zero": ZERO, "replicate": REPLICATE, "causal": ZERO
 # Numbers of h, or of its gradient, that stay in the L2 cache while all offsets add to them.
 _SPAN = 32_768
 # Rows of h to compute together: the weights pass by once for so many.
-_ROWS = 256
+_ROWS = 128
 
 
 @kernel
@@ -156,37 +163,110 @@ def forward_rows(x, W, b, shifts, lengths, counts, code, mode, stride, h, work, 
     p = W.shape[2]
     panels = flat_buffer(work, shifts.size * packed_size(W, p, m), W)
     pack_weights(W, panels)
-    flat, inputs = h.reshape((frames * B, m)), as_frames(x)
-    start = window_start(shifts, mode)
+    flat, inputs, bias = h.reshape((frames * B, m)), as_frames(x), one_row(b, W)
+    start, floor = window_start(shifts, mode), floor_of(code, W)
+    low, high = start + shifts.min(), start + shifts.max()
     count, size = panel_count(h, m), packed_size(h, p, m)
     span = max(1, _ROWS // max(1, last - first))
-    listed = np.empty((2, shifts.size, span * (last - first)), np.int64)
-    sizes = np.empty(shifts.size, np.int64)
+    rows = np.empty(span * (last - first), np.int64)
+    origins, zeros = np.empty_like(rows), np.zeros_like(rows)
+    in_rows = np.empty(shifts.size * rows.size, np.int64)
+    begins = np.empty(shifts.size, np.int64)
     for begin in range(0, frames, span):
         end = min(begin + span, frames)
-        alive = rows_or_zero(counts, h, begin, end, first, last, 0, m)
-        for i in range(alive.size):
-            copy_row(b, flat[alive[i]])
-        for j in range(shifts.size):
-            sizes[j] = window_rows(
-                lengths, counts, begin, end, start + shifts[j], stride,
-                True, mode == REPLICATE, first, last, listed[0, j], listed[1, j],
-            )  # fmt: skip
-        # A tile's columns at a time, for all offsets: their sums stay in the nearest cache.
-        step = 2 if alive.size > 1 else max(1, count)
-        for panel in range(0, count, step):
-            last_panel = min(panel + step, count)
+        whole = list_windows(
+            lengths, counts, begin, end, stride, low, high, True, first, last, 0, rows, origins
+        )
+        n = list_windows(
+            lengths, counts, begin, end, stride, low, high, False, first, last, whole, rows, origins
+        )
+        done = 0
+        while done < n:
+            inside = done < whole
+            like = whole
+            if not inside:
+                like = like_windows(origins[done:n], lengths, start, shifts, mode)
+            outs, at = rows[done : done + like], origins[done : done + like]
+            done += like
+            seen = 0  # offsets at which these windows have a frame
             for j in range(shifts.size):
-                outs, ins = listed[0, j, : sizes[j]], listed[1, j, : sizes[j]]
-                at = j * size
-                if x.ndim == 3:
-                    product(inputs, ins, p, panels, at, panel, last_panel, flat, outs, flat, outs)
-                else:
-                    token_product(
-                        inputs, ins, p, panels, at, panel, last_panel, flat, outs, flat, outs
-                    )
-        activate_rows(code, flat, alive, 0, m)
+                shift = start + shifts[j]
+                if inside or has_frame(at[0], lengths, shift, mode):
+                    ins = in_rows[seen * like : (seen + 1) * like]
+                    list_frames(at, lengths, shift, not inside and mode == REPLICATE, ins)
+                    begins[seen] = j * size
+                    seen += 1
+            if x.ndim == 3:
+                sum_of_products(
+                    inputs, in_rows, p, panels, begins[:seen], 0, count,
+                    bias, zeros, flat, outs, floor,
+                )  # fmt: skip
+                continue
+            for i in range(like):
+                copy_row(b, flat[outs[i]])
+            for j in range(seen):
+                ins = in_rows[j * like : (j + 1) * like]
+                token_product(inputs, ins, p, panels, begins[j], 0, count, flat, outs, flat, outs)
+        if x.ndim == 2 or floor < 0:
+            activate_rows(code, flat, rows[:n], 0, m)
+    for row in range(first, last):
+        for i in range(counts[row], frames):
+            h[i, row] = 0
     restore_subnormals(before)
+
+
+@part
+def list_windows(
+    lengths, counts, begin, end, stride, low, high, inside, first, last, n, rows, origins
+):  # fmt: skip
+    """List the output rows from `n` on, and beside them the input rows at offset 0.
+
+    Those of frames begin <= i < end whose windows, from `low` to `high`, lie inside their sequences
+    or, if not `inside`, reach beyond. Returns how many rows are then listed.
+    """
+    B = lengths.size
+    for i in range(begin, end):
+        frame = i * stride
+        for b in range(first, last):
+            if i < counts[b] and (frame + low >= 0 and frame + high < lengths[b]) == inside:
+                rows[n] = i * B + b
+                origins[n] = frame * B + b
+                n += 1
+    return n
+
+
+@part
+def has_frame(origin, lengths, shift, mode):
+    """Return whether a window has an input frame at the offset, if only a repeated one."""
+    frame = origin // lengths.size + shift
+    return mode == REPLICATE or 0 <= frame < lengths[origin % lengths.size]
+
+
+@part
+def like_windows(origins, lengths, start, shifts, mode):
+    """Return how many windows, from the first on, have frames at the same offsets."""
+    n = 1
+    while n < origins.size:
+        for j in range(shifts.size):
+            expected = has_frame(origins[0], lengths, start + shifts[j], mode)
+            if has_frame(origins[n], lengths, start + shifts[j], mode) != expected:
+                return n
+        n += 1
+    return n
+
+
+@part
+def list_frames(origins, lengths, shift, repeat, in_rows):
+    """Store in in_rows the windows' input rows at an offset.
+
+    With `repeat`, the row of the sequence's nearest frame where there is none.
+    """
+    B = lengths.size
+    for i in range(origins.size):
+        in_rows[i] = origins[i] + shift * B
+        if repeat:
+            b = origins[i] % B
+            in_rows[i] = min(max(origins[i] // B + shift, 0), lengths[b] - 1) * B + b
 
 
 @kernel
@@ -250,7 +330,8 @@ def backward_inputs(da, W, shifts, lengths, counts, mode, stride, dx, first, las
     frames, B, m = da.shape
     p, panels = dx.shape[2], packed_weights_backward(W)
     flat, d_input = da.reshape((frames * B, m)), dx.reshape((dx.shape[0] * B, p))
-    count, size = panel_count(dx, p), packed_size(dx, m, p)
+    count, floor = panel_count(dx, p), floor_of(0, dx)
+    begins = np.arange(shifts.size) * packed_size(dx, m, p)
     dx[:, first:last] = 0
     span = frames_at_once(m, first, last)
     out_rows = np.empty(span * (last - first), np.int64)
@@ -258,13 +339,13 @@ def backward_inputs(da, W, shifts, lengths, counts, mode, stride, dx, first, las
     for begin in range(0, frames, span):
         end = min(begin + span, frames)
         for j in range(shifts.size):
-            shift, at = window_start(shifts, mode) + shifts[j], j * size
+            shift, at = window_start(shifts, mode) + shifts[j], begins[j : j + 1]
             n = window_rows(
                 lengths, counts, begin, end, shift, stride, True, False, first, last,
                 out_rows, in_rows,
             )  # fmt: skip
             outs, ins = out_rows[:n], in_rows[:n]
-            product(flat, outs, m, panels, at, 0, count, d_input, ins, d_input, ins)
+            sum_of_products(flat, outs, m, panels, at, 0, count, d_input, ins, d_input, ins, floor)
             if mode == REPLICATE:
                 n = window_rows(
                     lengths, counts, begin, end, shift, stride, False, True, first, last,
@@ -273,7 +354,9 @@ def backward_inputs(da, W, shifts, lengths, counts, mode, stride, dx, first, las
                 # A sequence's end frame was read many times, and a product takes each row once.
                 for i in range(n):
                     outs, ins = out_rows[i : i + 1], in_rows[i : i + 1]
-                    product(flat, outs, m, panels, at, 0, count, d_input, ins, d_input, ins)
+                    sum_of_products(
+                        flat, outs, m, panels, at, 0, count, d_input, ins, d_input, ins, floor
+                    )
     restore_subnormals(before)
 
 
@@ -288,7 +371,7 @@ def backward_weights(da, x, shifts, lengths, counts, mode, stride, dW, db, first
     dW[:, first:last] = 0
     units, count = np.arange(first, last), panel_count(dW, dW.shape[2])
     columns, panels = outer_buffers(dW, min(rows.size, CHUNK), last - first, dW.shape[2])
-    frames_in = as_frames(x)
+    frames_in, at, floor = as_frames(x), np.zeros(1, np.int64), floor_of(0, dW)
     in_rows = np.empty(rows.size, np.int64)
     for begin in range(0, rows.size, CHUNK):
         end = min(begin + CHUNK, rows.size)
@@ -298,9 +381,10 @@ def backward_weights(da, x, shifts, lengths, counts, mode, stride, dW, db, first
             if x.ndim == 3:
                 depth, dW_j = end - begin, dW[j]
                 pack(frames_in, in_rows, begin, end, 0, count, panels, 0, depth)
-                product(
-                    columns, units - first, depth, panels, 0, 0, count, dW_j, units, dW_j, units
-                )
+                sum_of_products(
+                    columns, units - first, depth, panels, at, 0, count,
+                    dW_j, units, dW_j, units, floor,
+                )  # fmt: skip
     if x.ndim == 2:
         for j in range(shifts.size):
             list_inputs(rows, 0, rows.size, lengths, start + shifts[j], stride, mode, in_rows)
@@ -360,18 +444,28 @@ def store_frame(x_t, ring, position, offsets):
 
 
 @part
-def packed_step(x_t, ring, position, rows, p, panels, b, offsets, code, out):
-    """Do the work of `tdnn_step`, W packed by `pack_weights`; rows lists 0 ... B-1."""
+def packed_step(x_t, ring, position, rows, in_rows, begins, p, panels, b, offsets, code, out):
+    """Do the work of `tdnn_step`, W packed by `pack_weights`.
+
+    rows lists 0 ... B-1, begins the places of each W_j's panels; in_rows is a buffer, one row
+    number for each offset and sequence.
+    """
     before = flush_subnormals()
     ahead = store_frame(x_t, ring, position, offsets)
-    count, size = panel_count(out, b.size), packed_size(out, p, b.size)
-    for row in range(rows.size):
-        copy_row(b, out[row])
+    count, n, floor = panel_count(out, b.size), rows.size, floor_of(code, b)
     for j in range(offsets.size):
-        frame = ring[(position - ahead + offsets[j]) % ring.shape[0]]
-        if x_t.ndim == 2:
-            product(frame, rows, p, panels, j * size, 0, count, out, rows, out, rows)
-        else:
-            token_product(frame, rows, p, panels, j * size, 0, count, out, rows, out, rows)
-    activate_rows(code, out, rows, 0, b.size)
+        place = (position - ahead + offsets[j]) % ring.shape[0]
+        for i in range(n):
+            in_rows[j * n + i] = place * n + i
+    for i in range(n):
+        copy_row(b, out[i])
+    inputs = as_frames(ring)
+    if x_t.ndim == 2:
+        sum_of_products(inputs, in_rows, p, panels, begins, 0, count, out, rows, out, rows, floor)
+    else:
+        for j in range(offsets.size):
+            listed = in_rows[j * n : (j + 1) * n]
+            token_product(inputs, listed, p, panels, begins[j], 0, count, out, rows, out, rows)
+    if x_t.ndim == 1 or floor < 0:
+        activate_rows(code, out, rows, 0, b.size)
     restore_subnormals(before)

@@ -24,9 +24,11 @@ class LayerStream:
         """Begin with copies of the weights W (C, m, p) and b (m,)."""
         panels = np.empty(len(W) * packed_size(W, W.shape[2], W.shape[1]), W.dtype)
         pack_weights(W, panels)
+        in_rows = np.empty(len(W) * batch_size, np.int64)
+        begins = np.arange(len(W)) * packed_size(W, W.shape[2], W.shape[1])
         self._weights = (
-            np.arange(batch_size), W.shape[2], panels, b.copy(), np.array(offsets, np.int64),
-            ACTIVATIONS[activation],
+            np.arange(batch_size), in_rows, begins, W.shape[2], panels, b.copy(),
+            np.array(offsets, np.int64), ACTIVATIONS[activation],
         )  # fmt: skip
         self._stride, self._padding = stride, padding
         self._ahead = max(0, *offsets)

@@ -50,6 +50,34 @@ def test_product_over_listed_rows(dtype, sizes):
 
 
 @pytest.mark.lanes
+@pytest.mark.parametrize("terms", [0, 1, 3])
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sum_of_products_and_its_floor(dtype, sizes, terms):
+    a, b, c, _, c_rows = draw(33, *sizes, dtype)
+    rng = np.random.default_rng(34)
+    factors = [b + dtype(j) for j in range(terms)]
+    listed = rng.integers(0, len(a), (terms, c_rows.size))
+    size, count = packed_size(b, *b.shape), panel_count(b, b.shape[1])
+    panels, begins = np.full(terms * size, np.nan, dtype), np.arange(terms) * size
+    for factor, begin in zip(factors, begins, strict=True):
+        pack_backward(factor, 0, count, panels, begin)
+    start, zeros = rng.standard_normal((1, b.shape[1])).astype(dtype), np.zeros_like(c_rows)
+    pairs = list(zip(listed, factors, strict=True))
+    want = start + sum(a[rows].astype(float) @ factor for rows, factor in pairs)
+    for floor in (-np.inf, 0):
+        got = np.full_like(c, 7)
+        gemm.sum_of_products(
+            a, listed.ravel(), len(b), panels, begins, 0, count,
+            start, zeros, got, c_rows, dtype(floor),
+        )  # fmt: skip
+        expected = np.full(c.shape, 7.0)
+        expected[c_rows] = np.maximum(want, floor)
+        assert error(got, expected) <= TOLERANCE[c.dtype]
+        assert (got == 7).all(axis=1).sum() == len(c) - c_rows.size
+
+
+@pytest.mark.lanes
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_packing_either_way_gives_the_same_panels(dtype, sizes):

@@ -1,8 +1,10 @@
 """Activation functions f and their slopes f', applied to one row (MATH.md sections 1 and 8)."""
 
+import numpy as np
+
 from fastrnn.jit import part
 from fastrnn.kernels.rows import run_end
-from fastrnn.simd import lanes, load, load_part, store, store_part
+from fastrnn.simd import broadcast, lanes, load, load_part, maximum, store, store_part
 from fastrnn.simd.functions import sigmoid, tanh
 
 __all__ = [
@@ -10,6 +12,7 @@ __all__ = [
     "activate",
     "activate_rows",
     "activation_code",
+    "floor_of",
     "multiply_slope",
     "multiply_slopes",
 ]
@@ -33,15 +36,20 @@ def activation_code(activation):
 
 
 @part
+def floor_of(code, like):
+    """Return what a product's `floor` must be for it to activate by relu: 0; for others -inf."""
+    if code == 2:
+        return like.dtype.type(0)
+    return -like.dtype.type(np.inf)
+
+
+@part
 def activate(code, row):
     """Replace the pre-activations a in `row` by h = f(a); relu(NaN) is NaN."""
-    zero = row.dtype.type(0)
     if code == 1:
         _replace_by_tanh(row)
     elif code == 2:
-        for i in range(row.size):
-            if row[i] < zero:  # not max: NaN stays NaN
-                row[i] = zero
+        _replace_by_relu(row)
     elif code == 3:
         _replace_by_sigmoid(row)
 
@@ -65,6 +73,17 @@ def _replace_by_tanh(row):
     if whole < row.size:
         rest = row.size - whole
         store_part(row, whole, tanh(load_part(row, whole, rest)), rest)
+
+
+@part
+def _replace_by_relu(row):
+    zero = broadcast(row.dtype.type(0))
+    whole = row.size - row.size % lanes(row)
+    for i in range(0, whole, lanes(row)):
+        store(row, i, maximum(load(row, i), zero))
+    if whole < row.size:
+        rest = row.size - whole
+        store_part(row, whole, maximum(load_part(row, whole, rest), zero), rest)
 
 
 @part

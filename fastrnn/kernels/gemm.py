@@ -9,7 +9,7 @@ chain of fused multiply-adds that does not depend on how rows, columns and threa
 
 import numpy as np
 
-from fastrnn.jit import part
+from fastrnn.jit import inlined, part
 from fastrnn.simd import broadcast, get, lanes, put, registers
 from fastrnn.simd.packing import (
     load_part_or_all,
@@ -34,6 +34,7 @@ __all__ = [
     "outer_buffers",
     "outer_columns",
     "product",
+    "sum_of_products",
 ]
 
 # Rows of one partial sum: a single running sum over very many rows loses float32 digits.
@@ -54,39 +55,63 @@ def product(a, a_rows, depth, panels, at, first_panel, end_panel, start, start_r
     in `panels` from `at` on. Only the columns of panels first_panel <= j < end_panel are computed.
     start may be c itself; no row is listed twice in c_rows.
     """
+    _cut_into_tiles(
+        a, a_rows, depth, panels, (at,), start, start_rows, c, c_rows, None, first_panel, end_panel
+    )
+
+
+@part
+def sum_of_products(
+    a, a_rows, depth, panels, begins, first_panel, end_panel, start, start_rows, c, c_rows, floor
+):  # fmt: skip
+    """Do what `product` does, with a sum of products: each adds to the same chain.
+
+    Product j takes the rows of a that a_rows[j * c_rows.size:] lists, and the matrix packed from
+    begins[j] on. What is then below `floor` becomes that: 0 for relu, -inf for no floor.
+    """
+    _cut_into_tiles(
+        a, a_rows, depth, panels, begins, start, start_rows, c, c_rows, floor,
+        first_panel, end_panel,
+    )  # fmt: skip
+
+
+@inlined
+def _cut_into_tiles(
+    a, a_rows, depth, panels, begins, start, start_rows, c, c_rows, floor, first_panel, end_panel
+):  # fmt: skip
     n = c_rows.size
     if n == 1:
         panel = first_panel
         while panel + 2 < end_panel:
             tile_row(
-                a, a_rows, 0, depth, panels, at, panel, end_panel, start, start_rows, c, c_rows
-            )
+                a, a_rows, depth, panels, begins, start, start_rows, c, c_rows, floor,
+                0, 1, panel, end_panel,
+            )  # fmt: skip
             panel += 8
         while panel < end_panel:
             tile_row_end(
-                a, a_rows, 0, depth, panels, at, panel, end_panel, start, start_rows, c, c_rows
-            )
+                a, a_rows, depth, panels, begins, start, start_rows, c, c_rows, floor,
+                0, 1, panel, end_panel,
+            )  # fmt: skip
             panel += 2
         return
     block = max(_FEWEST_ROWS, _BLOCK // (depth + c.shape[1]))
     for first in range(0, n, block):
         end = min(first + block, n)
-        block_of_a, block_of_c = a_rows[first:end], c_rows[first:end]
-        block_of_start = start_rows[first:end]
         for panel in range(first_panel, end_panel, 2):
-            i = 0
-            while i < end - first:
-                left = end - first - i
+            i = first
+            while i < end:
+                left = end - i
                 if left <= SOME_ROWS or MANY_ROWS < left <= 2 * SOME_ROWS:
                     tile_some(
-                        a, block_of_a, i, depth, panels, at, panel, end_panel,
-                        start, block_of_start, c, block_of_c,
+                        a, a_rows, depth, panels, begins, start, start_rows, c, c_rows, floor,
+                        i, end, panel, end_panel,
                     )  # fmt: skip
                     i += SOME_ROWS
                 else:
                     tile_many(
-                        a, block_of_a, i, depth, panels, at, panel, end_panel,
-                        start, block_of_start, c, block_of_c,
+                        a, a_rows, depth, panels, begins, start, start_rows, c, c_rows, floor,
+                        i, end, panel, end_panel,
                     )  # fmt: skip
                     i += MANY_ROWS
 

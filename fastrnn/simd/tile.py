@@ -15,6 +15,10 @@ For vectors of consecutive k to lie side by side, the right factor b (K, N) is p
 (`packing.py`): cut into panels as wide as a vector, panel j holding columns j * lanes and on, row
 by row, the last one filled up with zeros. Tiles of any shape read such panels.
 
+A sum of several products (the offsets of a TDNN) is one such chain as well: the tile then runs over
+one matrix after the other before it stores anything. They are its segments: for each, the list of
+the rows that it takes from a, and the place of its panels.
+
 A tile at the lower edge repeats its last row, one at the right edge its last panel; what it
 computed twice it stores once. Masked loads and stores, which are slow, serve edges only.
 """
@@ -31,6 +35,7 @@ from fastrnn.simd import (
     lanes,
     load,
     load_part,
+    maximum,
     put,
     registers,
     store,
@@ -53,39 +58,46 @@ def _make_tile(rows: int, vectors: int) -> Any:
 
     @inlined
     def tile(
-        a, a_rows, first, depth, panels, at, panel, end_panel, start, start_rows, c, c_rows
+        a, a_rows, depth, panels, begins, start, start_rows, c, c_rows, floor,
+        first, end, panel, end_panel,
     ):  # fmt: skip
-        """Set c to start + product in rows c_rows[first:], columns from `panel` on.
+        """Set c to start + sum of products in rows c_rows[first:end], columns from `panel` on.
 
-        a (., >= depth), start and c (., N) C-contiguous; `panels` flat, panel 0 beginning at `at`.
-        Only panels before `end_panel` and rows within the lists count.
+        a (., >= depth), start and c (., N) C-contiguous. Segment j takes the rows listed in
+        a_rows[j * c_rows.size:], and its flat panels begin at begins[j]. Only as many rows as the
+        tile has, and only panels before `end_panel`. What is below `floor`, a number or None,
+        becomes that.
         """
         step, width = lanes(c), c.shape[1]
-        last, last_panel = c_rows.size - 1, end_panel - 1
+        last, last_panel = end - 1, end_panel - 1
         a_starts = registers(0, rows)
-        for i in range(rows):
-            put(a_starts, i, a_rows[min(first + i, last)] * a.shape[1])
         b_starts = registers(0, vectors)
-        for v in range(vectors):
-            put(b_starts, v, at + min(panel + v, last_panel) * depth * step)
         zero = broadcast(c.dtype.type(0))
         b = registers(zero, vectors)
         sums = registers(zero, count)
-        for k in range(depth):
-            for v in range(vectors):
-                put(b, v, load(panels, get(b_starts, v) + k * step))
+        for j in range(len(begins)):
             for i in range(rows):
-                x = broadcast(item(a, get(a_starts, i) + k))
+                row = a_rows[j * c_rows.size + min(first + i, last)]
+                put(a_starts, i, row * a.shape[1])
+            for v in range(vectors):
+                put(b_starts, v, begins[j] + min(panel + v, last_panel) * depth * step)
+            for k in range(depth):
                 for v in range(vectors):
-                    s = i * vectors + v
-                    put(sums, s, fma(x, get(b, v), get(sums, s)))
+                    put(b, v, load(panels, get(b_starts, v) + k * step))
+                for i in range(rows):
+                    x = broadcast(item(a, get(a_starts, i) + k))
+                    for v in range(vectors):
+                        s = i * vectors + v
+                        put(sums, s, fma(x, get(b, v), get(sums, s)))
         column = panel * step
-        if first + rows <= c_rows.size and column + vectors * step <= min(width, end_panel * step):
+        if first + rows <= end and column + vectors * step <= min(width, end_panel * step):
             for i in range(rows):
                 source = start_rows[first + i] * width + column
                 target = c_rows[first + i] * width + column
                 for v in range(vectors):
                     total = load(start, source + v * step) + get(sums, i * vectors + v)
+                    if floor is not None:
+                        total = maximum(total, broadcast(floor))
                     store(c, target + v * step, total)
             return
         for i in range(rows):
@@ -95,6 +107,8 @@ def _make_tile(rows: int, vectors: int) -> Any:
                     if panel + v <= last_panel:
                         j = column + v * step
                         total = load_part(start, source + j, width - j) + get(sums, i * vectors + v)
+                        if floor is not None:
+                            total = maximum(total, broadcast(floor))
                         store_part(c, target + j, total, width - j)
 
     return tile

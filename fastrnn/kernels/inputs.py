@@ -5,7 +5,7 @@ A token stands for a one-hot frame: U x is then a column of U, and dU a sum over
 
 import numpy as np
 
-from fastrnn.jit import part
+from fastrnn.jit import inlined, part
 from fastrnn.kernels.matvec import add_matrix_vector
 from fastrnn.simd import lanes, load
 from fastrnn.simd.packing import load_part_or_all, store_part_or_all
@@ -38,12 +38,12 @@ def token_product(
             store_part_or_all(a, target + j, vec, width - j)
 
 
-@part
+@inlined
 def add_frame(frame, W, a):
     """Add W x to each row of a, for one frame x (B, p) or its token ids (B,), -1 for none."""
     for row in range(a.shape[0]):
         if frame.ndim == 2:
-            add_matrix_vector(W, frame[row], a[row])
+            add_matrix_vector(W, frame, row, a, row)
         elif frame[row] >= 0:
             for i in range(a.shape[1]):
                 a[row, i] += W[i, frame[row]]

@@ -1,43 +1,51 @@
 """One matrix times one vector, without packing: for single steps, where a matrix is used once."""
 
-from fastrnn.jit import part
-from fastrnn.simd import broadcast, fma, get, lanes, load, put, registers, square, transpose
+from typing import Any
+
+from fastrnn.jit import inlined
+from fastrnn.simd import broadcast, fma, get, item, lanes, load, put, registers, square, transpose
 from fastrnn.simd.packing import load_part_or_all
 from fastrnn.simd.tile import add_vector
 
 __all__ = ["add_matrix_vector"]
 
-_VECTORS = 4
 
-
-@part
-def add_matrix_vector(W, x, y):
-    """Add W x to y, for W (m, p) of any layout; x and y contiguous.
+@inlined
+def add_matrix_vector(W, x, x_row, y, y_row):
+    """Add W x to y for a row of x and a row of y, both C-contiguous, and W (m, p) of any layout.
 
     In Fortran order each sum is a chain over k ascending, as in `product`; in C order it is as
-    many chains as a vector has lanes, added up at the end.
+    many chains as a vector has lanes, added up at the end. Rows by number, because a small step
+    would take as long to count the references to views as to compute.
     """
+    width, depth = y.shape[1], x.shape[1]
+    source, target = x_row * depth, y_row * width
     if W.flags.c_contiguous:
-        for j in range(0, y.size, lanes(y)):
-            _add_row_dots(W, x, y, j)
+        for j in range(0, width, lanes(y)):
+            _add_row_dots(W, x, source, depth, y, target, width, j)
     elif W.flags.f_contiguous:
-        for j in range(0, y.size, _VECTORS * lanes(y)):
-            _add_columns(W.T, x, y, j)
+        j = 0
+        while j + 8 * lanes(y) <= width:
+            _add_eight(W, x, source, depth, y, target, width, j)
+            j += 8 * lanes(y)
+        while j < width:
+            _add_four(W, x, source, depth, y, target, width, j)
+            j += 4 * lanes(y)
     else:
-        for j in range(y.size):
+        for j in range(width):
             total = y.dtype.type(0)
-            for k in range(x.size):
-                total = fma(x[k], W[j, k], total)
-            y[j] += total
+            for k in range(depth):
+                total = fma(x[x_row, k], W[j, k], total)
+            y[y_row, j] += total
 
 
-@part
-def _add_row_dots(W, x, y, first):
+@inlined
+def _add_row_dots(W, x, source, depth, y, target, width, first):
     """Add the products of `lanes` rows of W; rows past the last repeat it and are not stored."""
-    step, depth, last = lanes(y), x.size, y.size - 1
+    step, last = lanes(y), width - 1
     sums = square(broadcast(y.dtype.type(0)))
     for k in range(0, depth, step):
-        vec = load_part_or_all(x, k, depth - k)
+        vec = load_part_or_all(x, source + k, depth - k)
         for i in range(step):
             row = load_part_or_all(W, min(first + i, last) * depth + k, depth - k)
             put(sums, i, fma(row, vec, get(sums, i)))
@@ -45,29 +53,37 @@ def _add_row_dots(W, x, y, first):
     total = get(sums, 0)
     for i in range(1, step):
         total = total + get(sums, i)
-    add_vector(y, first, total, y.size - first)
+    add_vector(y, target + first, total, width - first)
 
 
-@part
-def _add_columns(Wt, x, y, first):
-    """Add to a few vectors of y the products with W's columns, the rows of Wt."""
-    step, width = lanes(y), y.size
-    sums = registers(broadcast(y.dtype.type(0)), _VECTORS)
-    if first + _VECTORS * step <= width:
-        for k in range(x.size):
-            factor = broadcast(x[k])
-            for v in range(_VECTORS):
-                column = load(Wt, k * width + first + v * step)
-                put(sums, v, fma(factor, column, get(sums, v)))
-    else:
-        for k in range(x.size):
-            factor = broadcast(x[k])
-            for v in range(_VECTORS):
-                j = first + v * step
-                if j < width:
-                    column = load_part_or_all(Wt, k * width + j, width - j)
+def _make_columns(vectors: int) -> Any:
+    @inlined
+    def add_columns(W, x, source, depth, y, target, width, first):
+        """Add to a few vectors of y the products with W's columns, one behind the other."""
+        step = lanes(y)
+        sums = registers(broadcast(y.dtype.type(0)), vectors)
+        if first + vectors * step <= width:
+            for k in range(depth):
+                factor = broadcast(item(x, source + k))
+                for v in range(vectors):
+                    column = load(W, k * width + first + v * step)
                     put(sums, v, fma(factor, column, get(sums, v)))
-    for v in range(_VECTORS):
-        j = first + v * step
-        if j < width:
-            add_vector(y, j, get(sums, v), width - j)
+        else:
+            for k in range(depth):
+                factor = broadcast(item(x, source + k))
+                for v in range(vectors):
+                    j = first + v * step
+                    if j < width:
+                        column = load_part_or_all(W, k * width + j, width - j)
+                        put(sums, v, fma(factor, column, get(sums, v)))
+        for v in range(vectors):
+            j = first + v * step
+            if j < width:
+                add_vector(y, target + j, get(sums, v), width - j)
+
+    return add_columns
+
+
+# Eight chains keep both multiply-adds of a cycle busy (`fastrnn.simd.tile`); four are for the rest.
+_add_eight = _make_columns(8)
+_add_four = _make_columns(4)

@@ -45,7 +45,7 @@ def load_part(array: Any, index: int, count: int) -> Any:
     """Return a vector of `count` consecutive numbers, and zeros."""
     vec = np.zeros(lanes(array), array.dtype)
     count = max(0, min(count, vec.size))
-    vec[:count] = array.reshape(-1)[index : index + count]
+    vec[:count] = array.ravel(order="K")[index : index + count]
     return vec
 
 

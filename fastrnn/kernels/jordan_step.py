@@ -29,13 +29,15 @@ def jordan_step(
     (B, q). With U, W and V in Fortran order the bits are those of `jordan_forward`; in C order the
     sums are rounded in another order. Returns JordanState(h(t), o(t), z(t+1)).
     """
-    mode = flush_subnormals()
     B = z.shape[0]
+    code, back = activation_code(activation), feedback_code(feedback)
+    if draws is None and back == 4:
+        raise ValueError("draws: expected numbers (B,) with feedback 'sample'")
     state = np.empty((B, b.size), z.dtype) if h is None else h
     output = np.empty(z.shape, z.dtype) if o is None else o
     fed = np.empty(z.shape, z.dtype) if out is None else out
     numbers = np.zeros(B) if draws is None else draws
-    code, back = activation_code(activation), feedback_code(feedback)
+    mode = flush_subnormals()
     for row in range(B):
         copy_row(b, state[row])
         copy_row(c, output[row])

@@ -50,7 +50,8 @@ def softmax_cross_entropy(o, targets, lengths=None, weights=None, do=None):
                 row[:] = 0
                 continue
             target = targets[t, b]
-            value += w * (softmax_row(o[t, b], row, w) - o[t, b, target])
+            highest, total = softmax_row(o[t, b], row, w)
+            value += w * (highest + math.log(total) - o[t, b, target])
             row[target] -= o.dtype.type(w)
     restore_subnormals(mode)
     return Loss(value, grad)
@@ -68,7 +69,7 @@ def _weight(weights, lengths, t, b):
 
 @part
 def softmax_row(o, out, w):
-    """Store w softmax(o) in `out` and return logsumexp(o): exp never overflows."""
+    """Store w softmax(o) in `out`; return max(o) and sum exp(o - max(o)): exp never overflows."""
     n, step = o.size, lanes(o)
     nothing = broadcast(o.dtype.type(-np.inf))  # its exp is 0
     tops = nothing
@@ -85,7 +86,7 @@ def softmax_row(o, out, w):
     scale = broadcast(o.dtype.type(w / total))
     for i in range(0, n, step):
         store_part_or_all(out, i, load_part_or_all(out, i, n - i) * scale, n - i)
-    return highest + math.log(total)
+    return highest, total
 
 
 @kernel

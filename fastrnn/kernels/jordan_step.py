@@ -47,7 +47,7 @@ def jordan_step(
         activate(code, state[row])
     add_frame(state, V, output)
     for row in range(B):
-        feed_back(back, output[row], numbers[row], fed[row])
+        feed_back(back, output, row, numbers[row], fed, row)
     restore_subnormals(mode)
     return JordanState(state, output, fed)
 
@@ -81,5 +81,5 @@ def packed_step(x_t, z, rows, p, packed, code, feedback, draws, h, o, out):
     activate_rows(code, h, rows, 0, m)
     product(h, rows, m, packed, V_at, 0, outputs, o, rows, o, rows)
     for row in range(rows.size):
-        feed_back(feedback, o[row], draws[row], out[row])
+        feed_back(feedback, o, row, draws[row], out, row)
     restore_subnormals(mode)

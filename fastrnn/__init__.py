@@ -5,11 +5,12 @@ nothing; a kernel is compiled at its first call and then kept on disk.
 """
 
 from fastrnn.elman import Elman, elman_backward, elman_forward
+from fastrnn.jordan import jordan_backward, jordan_forward
 from fastrnn.layer import Gradients
 from fastrnn.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from fastrnn.model import SequenceModel, load
 from fastrnn.optimizers import SGD, AdaGrad, Adam, RMSProp, clip_by_norm
-from fastrnn.results import ElmanGrads, ElmanState, Loss
+from fastrnn.results import ElmanGrads, ElmanState, JordanGrads, JordanState, Loss
 from fastrnn.threads import thread_count
 from fastrnn.training import History, fit
 
@@ -24,6 +25,8 @@ __all__ = [
     "ElmanState",
     "Gradients",
     "History",
+    "JordanGrads",
+    "JordanState",
     "Loss",
     "RMSProp",
     "SequenceModel",
@@ -31,6 +34,8 @@ __all__ = [
     "elman_backward",
     "elman_forward",
     "fit",
+    "jordan_backward",
+    "jordan_forward",
     "load",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",

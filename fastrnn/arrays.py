@@ -81,7 +81,9 @@ class Arguments:
         """Return the sizes of these axes, all known by now."""
         return _shape(self.sizes, axes)
 
-    def inputs(self, name: str, value: ArrayLike, axes: str = "T B p") -> NDArray[Any]:
+    def inputs(
+        self, name: str, value: ArrayLike, axes: str = "T B p", ids_are: str = "token ids"
+    ) -> NDArray[Any]:
         """Return a network's input: floats with the given axes, or token ids without the last."""
         if type(value) is ndarray and value.dtype in _FLOATS:
             return self.floats(name, value, axes)
@@ -93,7 +95,7 @@ class Arguments:
             return self.integers(name, array, ids)
         raise TypeError(
             f"{name}: expected {self._floats()} of shape ({_comma(axes)}) "
-            f"or integer token ids of shape ({_comma(ids)}), "
+            f"or integer {ids_are} of shape ({_comma(ids)}), "
             f"got {_kind(array)} of shape {array.shape}"
         )
 
@@ -113,6 +115,17 @@ class Arguments:
         if array.dtype == np.uint64:  # values above the int64 range stay out of range, not wrapped
             array = np.minimum(array, np.uint64(np.iinfo(np.int64).max))
         return _copied(array, _INT64)
+
+    def booleans(self, name: str, value: ArrayLike, axes: str) -> NDArray[np.bool_]:
+        """Return `value` as an array of bool."""
+        array = as_array(name, value)
+        if array.dtype != np.bool_:
+            raise TypeError(
+                f"{name}: expected bool of shape ({_comma(axes)}), "
+                f"got {_kind(array)} of shape {array.shape}"
+            )
+        self.sizes = _with_shape(self.sizes, name, axes, array.shape)
+        return array if array.flags.carray else _copied(array, array.dtype)
 
     def lengths(self, value: ArrayLike | None, name: str = "lengths") -> NDArray[np.int64]:
         """Return the sequences' lengths (B,), each in [0, T]; all T where `value` is None."""

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator, refuse_first
-from fastrnn.jordan_functions import FEEDBACKS, feed_back, jordan_backward, jordan_forward
+from fastrnn.jordan_functions import feed_back, jordan_backward, jordan_forward
+from fastrnn.jordan_stream import JordanStream
 from fastrnn.kernels.activations import ACTIVATIONS
+from fastrnn.kernels.feedback import FEEDBACKS
 from fastrnn.layer import Gradients
 from fastrnn.sampling import Sampling, probability
-from fastrnn.streams import JordanStream
 
 __all__ = ["Jordan", "JordanTrace", "jordan_backward", "jordan_forward"]
 

@@ -31,7 +31,7 @@ def batches(readout="each"):
     return data
 
 
-@pytest.mark.parametrize("body", ["elman", "tdnn", "jordan"])
+@pytest.mark.parametrize("body", ["elman", "tdnn"])
 def test_the_models_learn_and_threads_change_no_bit(body):
     runs = []
     for threads in (1, 2):
@@ -67,6 +67,22 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, body, readout):
     assert [row["loss"] for row in history.rows] == [row["loss"] for row in expected.rows]
     for name, array in whole.parameters().items():
         np.testing.assert_array_equal(array, model.parameters()[name], strict=True)
+
+
+@pytest.mark.parametrize(("feedback", "p"), [("argmax", 1.0), ("softmax", 0.9)])
+def test_a_jordan_network_learns_a_running_sum_and_then_runs_free(feedback, p):
+    """The sum is in nothing but the targets before, and later in its own outputs."""
+
+    def sums(seed, T, B):
+        x = np.random.default_rng(seed).integers(0, 5, (T, B))
+        return x, np.cumsum(x, axis=0) % 3
+
+    body = fastrnn.Jordan(5, 24, 3, feedback=feedback, teacher_forcing=p, rng=0)
+    model = fastrnn.SequenceModel(body)
+    fit(model, sums(1, 9, 60), optimizer=Adam(0.05), epochs=150)
+    x, targets = sums(2, 40, 100)
+    assert model.loss(x, targets) < 0.01
+    assert np.mean(model.predict(x).argmax(axis=2) == targets) == 1.0
 
 
 def annealed(model, **settings):

@@ -73,8 +73,6 @@ class Jordan:
     ----------
     U, W, b, V, c : ndarray, shapes (m, p), (m, q), (m,), (q, m), (q,)
         The parameters.
-    teacher_forcing : float
-        As above.
 
     Raises
     ------
@@ -193,24 +191,11 @@ class Jordan:
         return {"input_size": input_size, "hidden_size": 5, "output_size": 3, "dtype": dtype}
 
     def sampling(self) -> dict[str, Any]:
-        """Return what the next draws depend on, in a form that JSON can hold.
-
-        Examples
-        --------
-        >>> import fastrnn
-        >>> sorted(fastrnn.Jordan(3, 8, 2, rng=0).sampling())
-        ['generator', 'teacher_forcing']
-        """
+        """Return what the next draws depend on, `teacher_forcing` included, for JSON."""
         return self._sampling.state()
 
     def restore_sampling(self, state: dict[str, Any]) -> None:
-        """Go on drawing as the layer would have done whose `sampling` returned `state`.
-
-        Raises
-        ------
-        ValueError
-            If `state` is something else; nothing has changed then.
-        """
+        """Draw on as the layer whose `sampling` returned `state`; ValueError if that is none."""
         self._sampling.restore(state)
 
     def frames(self) -> tuple[int, int]:

@@ -13,6 +13,7 @@ X, IDS, H = np.zeros((T, B, P)), np.zeros((T, B), int), np.zeros((T, B, M))
 U, W, BIAS, H0 = np.zeros((M, P)), np.zeros((M, M)), np.zeros(M), np.zeros((B, M))
 OUT, LABELS, ONES = np.zeros((T, B, Q)), np.zeros((T, B, Q)), np.ones((T, B))
 TAPS = np.zeros((2, M, P))
+BACK, V, C, FLAGS = np.zeros((M, Q)), np.zeros((Q, M)), np.zeros(Q), np.zeros((T, B), bool)
 X32 = X.astype(np.float32)
 
 
@@ -45,6 +46,12 @@ RIGHT = {
     fastrnn.elman_forward: {"x": X, "U": U, "W": W, "b": BIAS, "h0": H0, "lengths": [T, 2]},
     fastrnn.elman_backward: {
         "dh": H, "x": X, "h": H, "U": U, "W": W, "h0": H0, "dh_last": H0, "lengths": [T, 2],
+    },
+    fastrnn.jordan_forward: {
+        "x": X, "U": U, "W": BACK, "b": BIAS, "V": V, "c": C, "y": IDS, "lengths": [T, 2],
+    },
+    fastrnn.jordan_backward: {
+        "do": OUT, "x": X, "h": H, "o": OUT, "U": U, "W": BACK, "V": V, "lengths": [T, 2],
     },
     fastrnn.softmax_cross_entropy: {"o": OUT, "targets": IDS, "weights": ONES, "lengths": [T, 2]},
     fastrnn.sigmoid_cross_entropy: {"o": OUT, "targets": LABELS, "weights": ONES},
@@ -176,6 +183,52 @@ TABLE = [
         ("h0", H0[:, :1], ValueError, "dh, h0", "m = 5 as in dh", "got shape (2, 1)"),
         ("dh_last", H, ValueError, "dh_last", "shape (B, m)", "got shape (6, 2, 5)"),
         ("dh_last", H0 * 1j, TypeError, "dh_last", FLOATS, "got complex128"),
+    ),
+    *rows(fastrnn.jordan_forward, *INPUT, *LENGTHS, *ACTIVATION, *THREADS),
+    *rows(
+        fastrnn.jordan_forward,
+        ("W", BACK[:4], ValueError, "U, W", "shape (m, q) with m = 5", "got shape (4, 4)"),
+        ("V", V[:3], ValueError, "W, V", "shape (q, m) with q = 4 as in W", "got shape (3, 5)"),
+        ("V", V.astype("f4"), TypeError, "x, V", "one dtype", "got float64 and float32"),
+        ("c", BIAS, ValueError, "W, c", "q = 4 as in W", "got shape (5,)"),
+        ("b", None, TypeError, "b", FLOATS, "got object (NoneType)"),
+        ("y", OUT[..., 0], TypeError, "y", "(T, B, q)", "integer token ids of shape (T, B)"),
+        ("y", OUT[:, :, :2], ValueError, "W, y", "q = 4 as in W", "got shape (6, 2, 2)"),
+        ("y", IDS[1:], ValueError, "x, y", "T = 6 as in x", "got shape (5, 2)"),
+        ("y", IDS + Q, ValueError, "y", "integers from 0 to 3", "got 4 at position (0, 0)"),
+        ("y", IDS - np.eye(T, B, -3, int), ValueError, "y", "0 to 3", "got -1 at position (3, 0)"),
+        ("y", OUT.astype("f4"), TypeError, "x, y", "one dtype", "float64 and float32"),
+        ("z0", H0, ValueError, "W, z0", "q = 4 as in W", "got shape (2, 5)"),
+        ("z0", [[0] * Q] * B, TypeError, "z0", FLOATS, "got int64"),
+        ("feedback", "hardmax", ValueError, "feedback", "['softmax', 'sig", "got 'hardmax'"),
+        ("feedback", None, TypeError, "feedback", "one of ['softmax'", "got None"),
+        ("forced", IDS, TypeError, "forced", "bool of shape (T, B)", "got int64 of shape (6, 2)"),
+        ("forced", True, ValueError, "forced", "shape (T, B)", "got shape ()"),
+        ("forced", FLAGS[:, :1], ValueError, "x, forced", "B = 2 as in x", "shape (6, 1)"),
+        ("resets", ONES, TypeError, "resets", "bool of shape (T, B)", "got float64"),
+        ("resets", FLAGS[1:], ValueError, "x, resets", "T = 6 as in x", "got shape (5, 2)"),
+        ("rng", "0", TypeError, "rng", "numpy.random.Generator or None", "got '0'"),
+        ("rng", -1, ValueError, "rng", "an integer >= 0", "got -1"),
+    ),
+    *rows(fastrnn.jordan_backward, *LENGTHS[:1], *ACTIVATION[:1], *THREADS[:1]),
+    *rows(
+        fastrnn.jordan_backward,
+        ("do", OUT[0], ValueError, "do", "shape (T, B, q)", "got shape (2, 4)"),
+        ("do", None, TypeError, "do", FLOATS, "got object (NoneType)"),
+        ("x", IDS + 7, ValueError, "x", "from 0 to 2", "got 7 at position (0, 0)"),
+        ("h", H[1:], ValueError, "do, h", "T = 6 as in do", "got shape (5, 2, 5)"),
+        ("o", OUT.astype("f4"), TypeError, "do, o", "one dtype", "float64 and float32"),
+        ("U", U[:2], ValueError, "h, U", "m = 5 as in h", "got shape (2, 3)"),
+        ("W", BACK.T, ValueError, "h, W", "m = 5 as in h", "got shape (4, 5)"),
+        ("V", V.T, ValueError, "do, V", "q = 4 as in do", "got shape (5, 4)"),
+        ("z", OUT[1:], ValueError, "do, z", "T = 6 as in do", "got shape (5, 2, 4)"),
+        ("z", IDS, TypeError, "z", FLOATS, "got int64"),
+        ("y", IDS + Q, ValueError, "y", "integers from 0 to 3", "got 4 at position (0, 0)"),
+        ("z0", H0, ValueError, "do, z0", "q = 4 as in do", "got shape (2, 5)"),
+        ("feedback", "sample", ValueError, "z", "what jordan_forward returned", "got None"),
+        ("feedback", "argmax", ValueError, "z", "with feedback 'argmax'", "got None"),
+        ("forced", FLAGS, ValueError, "forced", "None without y", "got an array"),
+        ("resets", IDS, TypeError, "resets", "bool of shape (T, B)", "got int64"),
     ),
     *(
         row

@@ -215,7 +215,7 @@ def recurrence(
         now, waiting = rows[begin:end], free[first:last]
         for row in waiting:
             draw = draws[t, row - t * B] if feedback == 4 else 0.0
-            feed_back(feedback, o[row - B], draw, z[row])
+            feed_back(feedback, o, row - B, draw, z, row)
         product(z, waiting, q, panels, W_at, 0, count, h, waiting, h, waiting)
         activate_rows(code, h, now, 0, m)
         product(h, now, m, panels, V_at, 0, outputs, shift, zeros[begin:end], o, now)
@@ -300,7 +300,7 @@ def backward_part(
     else:
         if not known:
             for row in free:
-                feed_back(feedback, outputs[row - B], 0.0, fed[row])
+                feed_back(feedback, outputs, row - B, 0.0, fed, row)
         recurrence_back(rows, free, code, feedback, B, W, panels, states, fed, flat, gradients)
     if dx is not None:
         linear_backward_rows(da, U, lengths, dx, first, last)
@@ -329,7 +329,7 @@ def recurrence_back(rows, free, code, feedback, B, W, V_panels, h, z, da, do):
         product(da, waiting, m, W_panels, 0, 0, outputs, nothing, zeros[first:last], dz, into)
         for i in range(waiting.size):
             row = waiting[i]
-            add_feedback_gradient(feedback, z[row], dz[into[i]], do[row - B])
+            add_feedback_gradient(feedback, z, row, dz, into[i], do, row - B)
         end, last = begin, first
 
 

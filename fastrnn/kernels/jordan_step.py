@@ -29,13 +29,15 @@ def jordan_step(
     (B, q). With U, W and V in Fortran order the bits are those of `jordan_forward`; in C order the
     sums are rounded in another order. Returns JordanState(h(t), o(t), z(t+1)).
     """
-    mode = flush_subnormals()
     B = z.shape[0]
+    code, back = activation_code(activation), feedback_code(feedback)
+    if draws is None and back == 4:
+        raise ValueError("draws: expected numbers (B,) with feedback 'sample'")
     state = np.empty((B, b.size), z.dtype) if h is None else h
     output = np.empty(z.shape, z.dtype) if o is None else o
     fed = np.empty(z.shape, z.dtype) if out is None else out
     numbers = np.zeros(B) if draws is None else draws
-    code, back = activation_code(activation), feedback_code(feedback)
+    mode = flush_subnormals()
     for row in range(B):
         copy_row(b, state[row])
         copy_row(c, output[row])
@@ -45,7 +47,7 @@ def jordan_step(
         activate(code, state[row])
     add_frame(state, V, output)
     for row in range(B):
-        feed_back(back, output[row], numbers[row], fed[row])
+        feed_back(back, output, row, numbers[row], fed, row)
     restore_subnormals(mode)
     return JordanState(state, output, fed)
 
@@ -79,5 +81,5 @@ def packed_step(x_t, z, rows, p, packed, code, feedback, draws, h, o, out):
     activate_rows(code, h, rows, 0, m)
     product(h, rows, m, packed, V_at, 0, outputs, o, rows, o, rows)
     for row in range(rows.size):
-        feed_back(feedback, o[row], draws[row], out[row])
+        feed_back(feedback, o, row, draws[row], out, row)
     restore_subnormals(mode)

@@ -236,17 +236,20 @@ def refuse_first(name: str, array: NDArray[Any], bad: NDArray[np.bool_], expecte
         raise ValueError(f"{name}: expected {expected}, got {array[index]} at position {position}")
 
 
-def input_frame(value: ArrayLike, batch_size: int, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+def input_frame(
+    value: ArrayLike, batch_size: int, size: int, dtype: np.dtype[Any],
+    name: str = "x_t", axis: str = "p", owner: str = "input_size",
+) -> NDArray[Any]:  # fmt: skip
     """Return a stream's input `x_t`: floats (batch_size, size), or token ids (batch_size,)."""
     if type(value) is ndarray and value.flags.carray:  # what needs no conversion, no message
         if value.dtype is dtype and dtype.isnative and value.shape == (batch_size, size):
             return value
         if value.dtype is _INT64 and value.shape == (batch_size,) and within(value, 0, size - 1):
             return value
-    args = Arguments({"B": (batch_size, "batch_size"), "p": (size, "input_size")}, dtype)
-    array = args.inputs("x_t", value, "B p")
+    args = Arguments({"B": (batch_size, "batch_size"), axis: (size, owner)}, dtype)
+    array = args.inputs(name, value, "B " + axis)
     if array.ndim == 1:
-        args.in_range("x_t", array, size)
+        args.in_range(name, array, size)
     return array
 
 

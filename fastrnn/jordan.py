@@ -1,269 +1,394 @@
-"""Output-to-hidden (Jordan) network: functions (MATH.md section 2)."""
+"""Output-to-hidden (Jordan) network: the layer (MATH.md section 2)."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastrnn.arrays import Arguments, choice, filled, generator, refuse_first, valid_steps, within
+from fastrnn.arrays import Arguments, choice, count, float_dtype, generator, refuse_first
+from fastrnn.jordan_functions import feed_back, jordan_backward, jordan_forward
+from fastrnn.jordan_stream import JordanStream
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.kernels.feedback import FEEDBACKS
-from fastrnn.kernels.inputs import empty_input_gradient
-from fastrnn.kernels.jordan import backward_part, backward_products, forward_part
-from fastrnn.results import JordanGrads, JordanState
-from fastrnn.threads import share
+from fastrnn.layer import Gradients
+from fastrnn.sampling import Sampling, probability
 
-__all__ = ["jordan_backward", "jordan_forward"]
-
-_ONE_HOT = (FEEDBACKS["argmax"], FEEDBACKS["sample"])
-_BOOL = np.dtype(np.bool_)
+__all__ = ["Jordan", "JordanTrace", "jordan_backward", "jordan_forward"]
 
 
-def jordan_forward(
-    x: ArrayLike,
-    U: ArrayLike,
-    W: ArrayLike,
-    b: ArrayLike,
-    V: ArrayLike,
-    c: ArrayLike,
-    *,
-    y: ArrayLike | None = None,
-    z0: ArrayLike | None = None,
-    lengths: ArrayLike | None = None,
-    activation: str = "tanh",
-    feedback: str = "softmax",
-    rng: int | np.random.Generator | None = None,
-    forced: ArrayLike | None = None,
-    resets: ArrayLike | None = None,
-    threads: int | None = None,
-) -> JordanState:
-    """Compute h(t) = f(b + W z(t) + U x(t)) and o(t) = c + V h(t) (MATH.md section 2).
+class JordanTrace(NamedTuple):
+    """What `Jordan.forward` returns, and `Jordan.backward` needs."""
 
-    z(t), what step t is fed, is z0 at the first step; then y(t-1) where the step is forced
-    (teacher forcing), and elsewhere a function of the network's own output o(t-1).
+    h: NDArray[Any]
+    """Hidden states (T, B, m)."""
+    o: NDArray[Any]
+    """Outputs (T, B, q)."""
+    z: NDArray[Any]
+    """What each step was fed (T, B, q)."""
+    x: Any
+    """The input, as it was given."""
+    y: Any
+    """The targets, as they were given."""
+    z0: Any
+    """What the first steps were fed, as it was given."""
+    forced: Any
+    """Which steps were fed from y (T, B), given or drawn; None for all, or without y."""
+    lengths: Any
+    """The lengths (B,), as they were given."""
+    resets: Any
+    """The resets (T, B), as they were given."""
+
+
+class Jordan:
+    """An output-to-hidden recurrent layer that owns its parameters (MATH.md section 2).
+
+    It gives the outputs o(t) = c + V h(t) itself: a model puts no output layer over it. Its only
+    memory is what each step is fed: the target before it (teacher forcing) or its own output before
+    it (running free).
 
     Parameters
     ----------
-    x : array_like, shape (T, B, p), or integers (T, B)
-        Input sequences, time first; float32 or float64. Integers are token ids in [0, p): U x
-        is then a column of U.
-    U : array_like, shape (m, p)
-        Input-to-hidden weights.
-    W : array_like, shape (m, q)
-        Output-to-hidden weights.
-    b : array_like, shape (m,)
-        Bias of the hidden units.
-    V : array_like, shape (q, m)
-        Hidden-to-output weights.
-    c : array_like, shape (q,)
-        Bias of the outputs.
-    y : array_like of int, shape (T, B), or floats (T, B, q), optional
-        Targets that forced steps are fed: step t is fed the unit vector of class y(t-1), or the
-        numbers y(t-1) themselves. Those that feed no step (the last) are never looked at.
-    z0 : array_like, shape (B, q), optional
-        What the first steps are fed; zero by default.
-    lengths : array_like of int, shape (B,), optional
-        Valid steps of each sequence, in any order, 0 included. Steps from lengths[b] on are
-        padding: never read, and zero in the result. Default: T for all.
+    input_size : int
+        p, the number of input features, or of different token ids.
+    hidden_size : int
+        m, the number of hidden units.
+    output_size : int
+        q, the number of outputs.
     activation : {"tanh", "relu", "sigmoid", "identity"}
         The function f.
     feedback : {"softmax", "sigmoid", "identity", "argmax", "sample"}
-        What a step that is not forced is fed: softmax(o(t-1)), sigmoid(o(t-1)), o(t-1) itself, or
-        the unit vector of one class, the most probable ("argmax") or one drawn by its probability.
+        What a step is fed of its own output o before it: softmax(o), sigmoid(o), o, or the unit
+        vector of its most probable class, or of one drawn by softmax(o).
+    teacher_forcing : float
+        From 0 to 1: with which probability a step is fed its target instead, where `forward` is
+        given targets. 1: always. 0: never. Between them (scheduled sampling) it is drawn for each
+        step and sequence. It may be assigned to at any time, as in the callback of `fit`.
+    dtype : dtype
+        float32 or float64, of the parameters and all inputs.
     rng : int, numpy.random.Generator, optional
-        Source of the draws of "sample".
-    forced : array_like of bool, shape (T, B), optional
-        Which steps are fed from y. Default: all if y is given, else none.
-    resets : array_like of bool, shape (T, B), optional
-        Before which steps the sequence starts anew: these are fed z0.
-    threads : int, optional
-        The most threads to use; see `fastrnn.thread_count`. The result's bits do not depend on it.
+        Source of the initial values: U, W and V uniform (Glorot), b and c zero; and of the seed of
+        the layer's own generator.
 
-    Returns
-    -------
-    JordanState
-        h (T, B, m), o (T, B, q), and z (T, B, q), what each step was fed.
-
-    Raises
-    ------
-    TypeError
-        If dtypes are mixed or not float32 or float64, or an argument is of a wrong kind.
-    ValueError
-        If shapes disagree, a size is 0, a length, token id or class is out of range, or `forced`
-        is given without y.
-
-    Notes
-    -----
-    An output with a NaN is fed back as NaN by every feedback, so that it is not lost in a class.
-
-    Examples
-    --------
-    >>> import numpy as np, fastrnn
-    >>> x, U, b, c = np.ones((3, 1, 2)), np.full((1, 2), 0.5), np.zeros(1), np.zeros(2)
-    >>> W, V = np.array([[0.0, -1.0]]), np.array([[-1.0], [1.0]])
-    >>> fastrnn.jordan_forward(x, U, W, b, V, c).h[:, 0, 0].round(4)
-    array([0.7616, 0.1771, 0.3905])
-    >>> fastrnn.jordan_forward(x, U, W, b, V, c, y=[[0], [1], [0]]).h[:, 0, 0].round(4)
-    array([0.7616, 0.7616, 0.    ])
-    """
-    args = Arguments()
-    x = args.inputs("x", x)
-    U = args.floats("U", U, "m p")
-    W = args.floats("W", W, "m q")
-    b = args.floats("b", b, "m")
-    V = args.floats("V", V, "q m")
-    c = args.floats("c", c, "q")
-    fed = _check_fed(args, x, y, z0, lengths, forced, resets)
-    code = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
-    back = FEEDBACKS[choice("feedback", feedback, FEEDBACKS)]
-    (T, B), (m, q), dtype = x.shape[:2], W.shape, W.dtype
-    draws = np.empty((0, 0))
-    if back == FEEDBACKS["sample"] or rng is not None:
-        source = generator("rng", rng)  # seeding one takes as long as a hundred steps
-        draws = source.random((T, B)) if back == FEEDBACKS["sample"] else draws
-    h, o, z = np.empty((T, B, m), dtype), np.empty((T, B, q), dtype), np.empty((T, B, q), dtype)
-    arguments = (
-        x, U, W, b, V, c, fed.y, fed.z0, fed.lengths, code, back, fed.forced, fed.resets, draws,
-        h, o, z, None,
-    )  # fmt: skip
-    share(forward_part, arguments, B, threads, _work(x, U, q))
-    return JordanState(h, o, z)
-
-
-def jordan_backward(
-    do: ArrayLike,
-    x: ArrayLike,
-    h: ArrayLike,
-    o: ArrayLike,
-    U: ArrayLike,
-    W: ArrayLike,
-    V: ArrayLike,
-    *,
-    y: ArrayLike | None = None,
-    z: ArrayLike | None = None,
-    z0: ArrayLike | None = None,
-    lengths: ArrayLike | None = None,
-    activation: str = "tanh",
-    feedback: str = "softmax",
-    forced: ArrayLike | None = None,
-    resets: ArrayLike | None = None,
-    threads: int | None = None,
-) -> JordanGrads:
-    """Back-propagate through time (MATH.md section 2): d_h = V^T d_o, d_a = f' d_h, d_z = W^T d_a.
-
-    Where a step was fed a differentiable function of the output before it, d_z flows on into that
-    output; none flows into y, nor through the classes that "argmax" and "sample" chose.
-
-    Parameters
+    Attributes
     ----------
-    do : array_like, shape (T, B, q)
-        Gradient of the loss in o. Its padding is never read.
-    x, h, o, U, W, V, y, z0, lengths, activation, feedback, forced, resets, threads
-        As given to, and returned by, `jordan_forward`.
-    z : array_like, shape (T, B, q), optional
-        As returned by `jordan_forward`. Needed for the feedbacks "argmax" and "sample", unless all
-        steps were forced; of use, but not needed, for the others.
-
-    Returns
-    -------
-    JordanGrads
-        dx (T, B, p), or None where x holds token ids; dU (m, p), dW (m, q), db (m,), dV (q, m),
-        dc (q,), dz0 (B, q).
+    U, W, b, V, c : ndarray, shapes (m, p), (m, q), (m,), (q, m), (q,)
+        The parameters.
 
     Raises
     ------
     TypeError, ValueError
-        As in `jordan_forward`; ValueError if z is needed and not given.
+        If an argument is not as said above.
+
+    Notes
+    -----
+    What is drawn after construction (which steps are forced, what "sample" feeds back) comes from
+    a generator that belongs to the layer: pickled and copied with it, stored by
+    `SequenceModel.save` and in the checkpoints of `fit`, so that a resumed run draws as one that
+    was never stopped. Each `forward` takes T*B numbers for scheduled sampling and T*B for
+    "sample", before any work is shared: the number of threads changes no bit. Calls of one layer
+    from several Python threads draw in the order in which they come; give each an `rng` of its own
+    where results must repeat.
 
     Examples
     --------
     >>> import numpy as np, fastrnn
-    >>> x, U, b, c = np.ones((3, 1, 2)), np.full((1, 2), 0.5), np.zeros(1), np.zeros(2)
-    >>> W, V = np.array([[0.0, -1.0]]), np.array([[-1.0], [1.0]])
-    >>> h, o, z = fastrnn.jordan_forward(x, U, W, b, V, c)
-    >>> do = fastrnn.softmax_cross_entropy(o, [[0], [1], [0]]).do
-    >>> fastrnn.jordan_backward(do, x, h, o, U, W, V).dc.round(4)
-    array([-1.0104,  1.0104])
+    >>> layer = fastrnn.Jordan(3, 8, 2, rng=0)
+    >>> layer.forward(np.zeros((5, 4, 3), np.float32)).o.shape
+    (5, 4, 2)
     """
-    args = Arguments()
-    do = args.floats("do", do, "T B q")
-    x = args.inputs("x", x)
-    h = args.floats("h", h, "T B m")
-    o = args.floats("o", o, "T B q")
-    U = args.floats("U", U, "m p")
-    W = args.floats("W", W, "m q")
-    V = args.floats("V", V, "q m")
-    if z is not None:
-        z = args.floats("z", z, "T B q")
-    fed = _check_fed(args, x, y, z0, lengths, forced, resets)
-    code = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
-    back = FEEDBACKS[choice("feedback", feedback, FEEDBACKS)]
-    if z is None and back in _ONE_HOT and (y is None or forced is not None):
-        raise ValueError(
-            f"z: expected what jordan_forward returned, with feedback {feedback!r}, got None"
+
+    kind = "jordan"
+    gives_outputs = True
+    right_context = 0
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        *,
+        activation: str = "tanh",
+        feedback: str = "softmax",
+        teacher_forcing: float = 1.0,
+        dtype: DTypeLike = np.float32,
+        rng: int | np.random.Generator | None = None,
+    ) -> None:
+        p, m = count("input_size", input_size), count("hidden_size", hidden_size)
+        q = count("output_size", output_size)
+        self.activation = choice("activation", activation, ACTIVATIONS)
+        self.feedback = choice("feedback", feedback, FEEDBACKS)
+        float_type = float_dtype("dtype", dtype)
+        source = generator("rng", rng)
+
+        def uniform(rows: int, columns: int) -> NDArray[Any]:
+            bound = np.sqrt(6 / (rows + columns))
+            return source.uniform(-bound, bound, (rows, columns)).astype(float_type)
+
+        self.U: NDArray[Any] = uniform(m, p)
+        self.W: NDArray[Any] = uniform(m, q)
+        self.b: NDArray[Any] = np.zeros(m, float_type)
+        self.V: NDArray[Any] = uniform(q, m)
+        self.c: NDArray[Any] = np.zeros(q, float_type)
+        self._sampling = Sampling(teacher_forcing, source)
+
+    @property
+    def teacher_forcing(self) -> float:
+        """The probability with which a step is fed its target."""
+        return self._sampling.teacher_forcing
+
+    @teacher_forcing.setter
+    def teacher_forcing(self, value: float) -> None:
+        self._sampling.teacher_forcing = probability("teacher_forcing", value)
+
+    @property
+    def input_size(self) -> int:
+        """P, the number of input features or of different token ids."""
+        return int(self.U.shape[1])
+
+    @property
+    def hidden_size(self) -> int:
+        """M, the number of hidden units."""
+        return int(self.U.shape[0])
+
+    @property
+    def output_size(self) -> int:
+        """Q, the number of outputs."""
+        return int(self.V.shape[0])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The floats' type."""
+        return self.U.dtype
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        return f"Jordan({settings})"
+
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """Return the parameters by name; writing into them changes the layer."""
+        return {"U": self.U, "W": self.W, "b": self.b, "V": self.V, "c": self.c}
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments in a form that JSON can hold."""
+        return {
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "output_size": self.output_size,
+            "activation": self.activation,
+            "feedback": self.feedback,
+            "teacher_forcing": self.teacher_forcing,
+            "dtype": self.dtype.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return a layer made by the constructor's arguments."""
+        return cls(**config, rng=0)
+
+    @staticmethod
+    def sample_config(input_size: int, dtype: str) -> dict[str, Any]:
+        """Return the arguments of a small layer, for `fastrnn.warmup`."""
+        return {"input_size": input_size, "hidden_size": 5, "output_size": 3, "dtype": dtype}
+
+    def sampling(self) -> dict[str, Any]:
+        """Return what the next draws depend on, `teacher_forcing` included, for JSON."""
+        return self._sampling.state()
+
+    def restore_sampling(self, state: dict[str, Any]) -> None:
+        """Draw on as the layer whose `sampling` returned `state`; ValueError if that is none."""
+        self._sampling.restore(state)
+
+    def frames(self) -> tuple[int, int]:
+        """Return (0, 1): output frame i stands at input step i."""
+        return 0, 1
+
+    def forward(
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None = None,
+        z0: ArrayLike | None = None,
+        *,
+        forced: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        rng: int | np.random.Generator | None = None,
+        threads: int | None = None,
+    ) -> JordanTrace:
+        """Compute states and outputs; arguments and errors as in `jordan_forward`.
+
+        Parameters
+        ----------
+        x, z0, lengths, resets, threads
+            As in `jordan_forward`.
+        y : array_like of int, shape (T, B), or floats (T, B, q), optional
+            Targets; without them the layer runs free.
+        forced : array_like of bool, shape (T, B), optional
+            Which steps are fed from y. Default: drawn with the probability `teacher_forcing`.
+        rng : int, numpy.random.Generator, optional
+            Source of this call's draws. Default: the layer's own generator.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> layer = fastrnn.Jordan(3, 8, 2, rng=0)
+        >>> x, y = np.ones((3, 1, 3), np.float32), np.array([[0], [1], [0]])
+        >>> layer.forward(x, y).z[:, 0].tolist()
+        [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+        """
+        args = self._arguments()
+        x = args.inputs("x", x)
+        if y is not None:
+            y = args.inputs("y", y, "T B q")
+        if z0 is not None:
+            z0 = args.floats("z0", z0, "B q")
+        source = self._sampling.generator if rng is None else generator("rng", rng)
+        if y is not None and forced is None and self.teacher_forcing < 1:
+            forced = self._sampling.forced(args.shape("T B"), source)
+        state = jordan_forward(
+            x, self.U, self.W, self.b, self.V, self.c,
+            y=y, z0=z0, lengths=lengths, activation=self.activation, feedback=self.feedback,
+            rng=source, forced=forced, resets=resets, threads=threads,
+        )  # fmt: skip
+        return JordanTrace(*state, x, y, z0, forced, lengths, resets)
+
+    def backward(
+        self, do: ArrayLike, state: JordanTrace, *, threads: int | None = None
+    ) -> Gradients:
+        """Return the gradients in the parameters (by name), in the input (`dx`) and z0 (`dz0`).
+
+        Parameters
+        ----------
+        do : array_like, shape (T, B, q)
+            Gradient of the loss in o.
+        state : JordanTrace
+            What `forward` returned; the parameters must not have changed since.
+        threads : int, optional
+            See `jordan_backward`.
+
+        Returns
+        -------
+        Gradients
+            A dict with the names of `parameters`, and the attributes `dx` and `dz0`.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> layer = fastrnn.Jordan(3, 8, 2, rng=0)
+        >>> trace = layer.forward(np.ones((5, 4, 3), np.float32))
+        >>> sorted(layer.backward(np.ones_like(trace.o), trace))
+        ['U', 'V', 'W', 'b', 'c']
+        """
+        args = self._checked(state)
+        grads = jordan_backward(
+            args.floats("do", do, "T B q"), state.x, state.h, state.o, self.U, self.W, self.V,
+            y=state.y, z=state.z, z0=state.z0, lengths=state.lengths, activation=self.activation,
+            feedback=self.feedback, forced=state.forced, resets=state.resets, threads=threads,
+        )  # fmt: skip
+        named = {"U": grads.dU, "W": grads.dW, "b": grads.db, "V": grads.dV, "c": grads.dc}
+        return Gradients(named, grads.dx, dz0=grads.dz0)
+
+    def carry(self, state: JordanTrace, steps: int) -> dict[str, Any]:
+        """Return {"z0": ...} with which `forward` goes on after the first `steps` of a trace.
+
+        That is what the next step is fed, z(steps) of the same sequence: within the trace, what
+        that step was fed there. After a sequence's last step (`steps` or its own length, whichever
+        is less) it is what `forward` would have fed to one more step: its last target with the
+        probability `teacher_forcing`, if the trace has targets; else its last output, fed back.
+
+        Parameters
+        ----------
+        state : JordanTrace
+            What `forward` returned.
+        steps : int
+            From 0 to T.
+
+        Returns
+        -------
+        dict
+            z0 (B, q).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not as said above, or a last target is no class.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> layer, x = fastrnn.Jordan(3, 8, 2, rng=0), np.ones((6, 1, 3), np.float32)
+        >>> whole = layer.forward(x)
+        >>> rest = layer.forward(x[4:], **layer.carry(whole, 4))
+        >>> np.array_equal(rest.o, whole.o[4:])
+        True
+        """
+        args = self._checked(state)
+        T, B = args.shape("T B")
+        if count("steps", steps, at_least=0) > T:
+            raise ValueError(f"steps: expected an integer from 0 to T = {T}, got {steps}")
+        lengths = args.lengths(state.lengths)
+        at, row = np.minimum(lengths, steps), np.arange(B)
+        z0 = np.array(args.optional("z0", state.z0, "B q"))
+        inside = (at > 0) & (at < lengths)
+        z0[inside] = state.z[at[inside], row[inside]]
+        ended = (at > 0) & (at == lengths)
+        if ended.any():
+            z0[ended] = self._fed_next(args, state, at - 1, ended)
+        return {"z0": z0}
+
+    def _fed_next(
+        self, args: Arguments, state: JordanTrace, last: NDArray[np.int64], ended: NDArray[np.bool_]
+    ) -> NDArray[Any]:
+        """Return what would be fed after step last[b] of the sequences that `ended`."""
+        row = np.flatnonzero(ended)
+        last = last[row]
+        forced = np.full(row.size, state.y is not None)
+        if state.y is not None and self.teacher_forcing < 1:
+            forced = self._sampling.forced(ended.shape)[row]
+        draws = (
+            self._sampling.generator.random(ended.size)[row] if self.feedback == "sample" else None
+        )
+        z = feed_back(state.o[last, row], self.feedback, draws)
+        if forced.any():
+            y = args.inputs("y", state.y, "T B q")[last, row][forced]
+            if y.ndim == 1:
+                q = self.output_size
+                refuse_first("y", y, (y < 0) | (y >= q), f"integers from 0 to {q - 1}")
+                y = np.arange(q) == y[:, None]
+            z[forced] = y
+        return z
+
+    def stream(self, batch_size: int = 1) -> JordanStream:
+        """Return a stream of `batch_size` parallel sequences, at their start.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> stream = fastrnn.Jordan(3, 8, 2, rng=0).stream()
+        >>> stream.step(np.zeros((1, 3), np.float32)).shape
+        (1, 2)
+        """
+        args = Arguments()  # the kernel of a step would read beyond the end of a wrong array
+        U, W = args.floats("U", self.U, "m p"), args.floats("W", self.W, "m q")
+        b, V = args.floats("b", self.b, "m"), args.floats("V", self.V, "q m")
+        weights = U, W, b, V, args.floats("c", self.c, "q")
+        return JordanStream(
+            weights, self.activation, self.feedback, self._sampling.generator, batch_size
         )
 
-    dtype = U.dtype
-    (B, q), m = fed.z0.shape, len(U)
-    dx = empty_input_gradient(x, U)
-    dU, dW, db = np.empty_like(U), np.empty_like(W), np.empty(m, dtype)
-    dV, dc, dz0 = np.empty_like(V), np.empty(q, dtype), np.empty((B, q), dtype)
-    da, d_o, work = np.empty_like(h), np.empty_like(o), _work(x, U, q)
-    steps = (fed.lengths, code, back, fed.forced, fed.resets)
-    fed_back = np.empty_like(o) if z is None else z
-    outward = (do, h, o, U, W, V, fed_back, z is not None, *steps, da, d_o, dx, dz0)
-    share(backward_part, outward, B, threads, work)
-    inward = (da, d_o, x, h, fed.y, fed_back, fed.z0, fed.lengths, fed.forced, fed.resets)
-    share(backward_products, (*inward, dU, dW, db, dV, dc), m, threads, work)
-    return JordanGrads(dx, dU, dW, db, dV, dc, dz0)
+    def _arguments(self) -> Arguments:
+        sizes = {
+            "p": (self.input_size, "input_size"),
+            "m": (self.hidden_size, "hidden_size"),
+            "q": (self.output_size, "output_size"),
+        }
+        return Arguments(sizes, self.dtype)
 
-
-def _work(x: NDArray[Any], U: NDArray[Any], q: int) -> int:
-    """Return the number of multiply-adds of a pass."""
-    m, p = U.shape
-    return x.shape[0] * x.shape[1] * m * (2 * q + (p if x.ndim == 3 else 1))
-
-
-class _Fed(NamedTuple):
-    """What says what each step is fed, checked: the same types whatever was given."""
-
-    y: NDArray[Any]
-    z0: NDArray[Any]
-    lengths: NDArray[np.int64]
-    forced: NDArray[np.bool_]
-    resets: NDArray[np.bool_]
-
-
-def _check_fed(
-    args: Arguments,
-    x: NDArray[Any],
-    y: ArrayLike | None,
-    z0: ArrayLike | None,
-    lengths: ArrayLike | None,
-    forced: ArrayLike | None,
-    resets: ArrayLike | None,
-) -> _Fed:
-    """Check the arguments that say what each step is fed; the sizes T, B, p, q are known."""
-    steps = args.shape("T B")
-    if y is None and forced is not None:
-        raise ValueError("forced: expected None without y, got an array")
-    targets = np.empty((0, 0), np.int64) if y is None else args.inputs("y", y, "T B q", "classes")
-    z0 = args.optional("z0", z0, "B q")
-    checked = args.lengths(lengths)
-    forced = (
-        filled(steps, y is not None, _BOOL)
-        if forced is None
-        else args.booleans("forced", forced, "T B")
-    )
-    resets = (
-        filled(steps, False, _BOOL) if resets is None else args.booleans("resets", resets, "T B")
-    )
-    if x.ndim == 2:
-        args.in_range("x", x, args.sizes["p"][0], checked)
-    q = args.sizes["q"][0]
-    if y is not None and targets.ndim == 2 and not within(targets, 0, q - 1):
-        used = np.zeros(steps, np.bool_)  # y(t-1) feeds step t
-        used[:-1] = (valid_steps(steps, checked) & forced & ~resets)[1:]
-        bad = used & ((targets < 0) | (targets >= q))
-        refuse_first("y", targets, bad, f"integers from 0 to {q - 1}")
-    return _Fed(targets, z0, checked, forced, resets)
+    def _checked(self, state: JordanTrace) -> Arguments:
+        """Return this layer's arguments with the sizes of a trace, after checking it."""
+        if not isinstance(state, JordanTrace):
+            raise TypeError(f"state: expected what forward returned, got {type(state).__name__}")
+        args = self._arguments()
+        args.floats("state.h", state.h, "T B m")
+        args.floats("state.o", state.o, "T B q")
+        args.floats("state.z", state.z, "T B q")
+        return args

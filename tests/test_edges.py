@@ -214,8 +214,11 @@ def test_fewer_steps_than_the_window(readout, steps):
     assert [stream.step(x_t) for x_t in x] == [None] * steps and stream.flush() == []
 
 
+TOKENS = ("elman", "tdnn", "jordan", "elman model", "jordan model", "tdnn mean")
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i1", ">i4", "u8"])
-@pytest.mark.parametrize("name", ["elman", "tdnn", "jordan", "elman model", "tdnn mean"])
+@pytest.mark.parametrize("name", TOKENS)
 def test_token_ids_of_any_integer_kind(name, dtype):
     a = arguments(name, tokens=True)
     want = PASSES[name](a)
@@ -253,6 +256,7 @@ FLOATS = {
     "sigmoid": ("o", "targets"),
     "squared": ("o", "targets"),
     "elman model": ("x",),
+    "jordan model": ("x",),
     "tdnn model": ("x", "targets"),
     "tdnn mean": ("x", "targets"),
 }

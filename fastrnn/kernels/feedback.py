@@ -4,11 +4,18 @@ import numpy as np
 
 from fastrnn.jit import part
 from fastrnn.kernels.losses import softmax_row
-from fastrnn.simd import lanes
+from fastrnn.simd import flush_subnormals, lanes, restore_subnormals
 from fastrnn.simd.functions import sigmoid
 from fastrnn.simd.packing import load_part_or_all, store_part_or_all
 
-__all__ = ["FEEDBACKS", "add_feedback_gradient", "feed_back", "feedback_code", "is_one_hot"]
+__all__ = [
+    "FEEDBACKS",
+    "add_feedback_gradient",
+    "feed_back",
+    "feed_back_rows",
+    "feedback_code",
+    "is_one_hot",
+]
 
 # The numbers by which the kernels' inner loops know them.
 FEEDBACKS = {"softmax": 1, "sigmoid": 2, "identity": 0, "argmax": 3, "sample": 4}
@@ -57,6 +64,15 @@ def feed_back(code, o, row, draw, z, into):
             if code == 2:
                 vec = sigmoid(vec)
             store_part_or_all(z, to + i, vec, q - i)
+
+
+@part
+def feed_back_rows(code, o, draws, z):
+    """Store in each row of z what that row of o, with its draw, is fed back as."""
+    mode = flush_subnormals()
+    for row in range(o.shape[0]):
+        feed_back(code, o, row, draws[row], z, row)
+    restore_subnormals(mode)
 
 
 @part

@@ -114,6 +114,17 @@ class Arguments:
             array = np.minimum(array, np.uint64(np.iinfo(np.int64).max))
         return _copied(array, _INT64)
 
+    def booleans(self, name: str, value: ArrayLike, axes: str) -> NDArray[np.bool_]:
+        """Return `value` as an array of bool."""
+        array = as_array(name, value)
+        if array.dtype != np.bool_:
+            raise TypeError(
+                f"{name}: expected bool of shape ({_comma(axes)}), "
+                f"got {_kind(array)} of shape {array.shape}"
+            )
+        self.sizes = _with_shape(self.sizes, name, axes, array.shape)
+        return array if array.flags.carray else _copied(array, array.dtype)
+
     def lengths(self, value: ArrayLike | None, name: str = "lengths") -> NDArray[np.int64]:
         """Return the sequences' lengths (B,), each in [0, T]; all T where `value` is None."""
         T, B = self.sizes["T"][0], self.sizes["B"][0]

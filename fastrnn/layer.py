@@ -48,6 +48,11 @@ class Body(Protocol):
 
     Bodies are found again by `fastrnn.load` through the entry-point group ``fastrnn.bodies``,
     in which the entry's name is the body's `kind`.
+
+    A recurrent body also has ``carry(state, steps)``: the keyword arguments of `forward` with
+    which the sequences go on after some steps, by name: arrays, copies all of them, or tuples of
+    such and None. One whose name ends in ``_reset`` says where resets return to from then on; and
+    `forward` takes ``resets``, boolean (T, B) or None.
     """
 
     kind: str

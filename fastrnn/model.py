@@ -16,6 +16,7 @@ from fastrnn.losses import LOSSES, check_weights, reduction_weights
 from fastrnn.readout import READOUTS, frames_with_target, read, read_backward
 from fastrnn.results import Loss
 from fastrnn.streams import ModelStream
+from fastrnn.truncation import check_resets, truncated_loss_and_grad
 
 __all__ = ["SequenceModel", "load"]
 
@@ -138,6 +139,7 @@ class SequenceModel:
         y: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         threads: int | None = None,
+        resets: ArrayLike | None = None,
     ) -> NDArray[Any]:
         """Return the outputs o before softmax or sigmoid.
 
@@ -152,6 +154,9 @@ class SequenceModel:
             Valid steps of each sequence. Default: T for all.
         threads : int, optional
             See `fastrnn.thread_count`.
+        resets : array_like of bool, shape (T, B), optional
+            Before which steps a recurrent body's state returns to the start: several sequences,
+            one behind the other in one row (MATH.md section 4).
 
         Returns
         -------
@@ -175,7 +180,7 @@ class SequenceModel:
             raise TypeError(
                 f"y: expected None with a body of kind {self.body.kind!r}, got {type(y).__name__}"
             )
-        outputs, _ = self._outputs(x, lengths, threads)
+        outputs, _ = self._outputs(x, lengths, threads, resets)
         return outputs if self.readout == "each" else outputs[0]
 
     def predict(
@@ -184,6 +189,7 @@ class SequenceModel:
         *,
         lengths: ArrayLike | None = None,
         threads: int | None = None,
+        resets: ArrayLike | None = None,
     ) -> NDArray[Any]:
         """Return probabilities (loss "softmax" and "sigmoid") or values ("squared").
 
@@ -196,7 +202,7 @@ class SequenceModel:
         >>> model.predict(np.zeros((5, 1, 3), np.float32)).tolist()
         [[0.25, 0.25, 0.25, 0.25]]
         """
-        outputs, valid = self._outputs(x, lengths, threads)
+        outputs, valid = self._outputs(x, lengths, threads, resets)
         predict = LOSSES[self.loss_kind].predict
         if predict is not None:
             predict(outputs, valid, outputs)
@@ -211,6 +217,7 @@ class SequenceModel:
         weights: ArrayLike | None = None,
         reduction: str = "mean",
         threads: int | None = None,
+        resets: ArrayLike | None = None,
     ) -> float:
         """Return the loss alone; arguments and errors as in `loss_and_grad`.
 
@@ -221,7 +228,7 @@ class SequenceModel:
         >>> round(model.loss(np.zeros((5, 2, 3), np.float32), np.zeros((5, 2), int)), 4)
         1.3863
         """
-        return self._loss(x, targets, lengths, weights, reduction, threads)[0].value
+        return self._loss(x, targets, lengths, weights, reduction, threads, resets)[0].value
 
     def loss_and_grad(
         self,
@@ -232,6 +239,8 @@ class SequenceModel:
         weights: ArrayLike | None = None,
         reduction: str = "mean",
         threads: int | None = None,
+        truncation: tuple[int, int] | None = None,
+        resets: ArrayLike | None = None,
     ) -> tuple[float, dict[str, NDArray[Any]]]:
         """Compute the loss and its gradient in every parameter.
 
@@ -251,6 +260,13 @@ class SequenceModel:
             Mean over the valid steps (weighted), or sum.
         threads : int, optional
             See `fastrnn.thread_count`. The result's bits do not depend on it.
+        truncation : (int, int), optional
+            (k1, k2), k2 >= k1: truncated back-propagation (MATH.md section 5). The loss of each
+            chunk of k1 steps is back-propagated through the k2 steps that end with the chunk, and
+            the gradients are summed. Memory then grows with k2, not T. For a recurrent body and
+            the readout "each". Default: through all steps, as with k1 >= T.
+        resets : array_like of bool, shape (T, B), optional
+            See `forward`. No gradient passes a reset.
 
         Returns
         -------
@@ -270,8 +286,13 @@ class SequenceModel:
         >>> gradients["W"].shape
         (8, 8)
         """
+        if truncation is not None:
+            return truncated_loss_and_grad(
+                self, x, targets, truncation, choice("reduction", reduction, ("mean", "sum")),
+                lengths=lengths, weights=weights, resets=resets, threads=threads,
+            )  # fmt: skip
         loss, state, seen, seen_lengths = self._loss(
-            x, targets, lengths, weights, reduction, threads
+            x, targets, lengths, weights, reduction, threads, resets
         )
         output = linear_backward(loss.do, seen, self.V, seen_lengths, threads)
         dh = read_backward(self.readout, output.dh, state.h, _lengths(state))
@@ -314,9 +335,10 @@ class SequenceModel:
         return args.floats("V", self.V, "q m"), args.floats("c", self.c, "q")
 
     def _outputs(
-        self, x: ArrayLike, lengths: ArrayLike | None, threads: int | None
+        self, x: ArrayLike, lengths: ArrayLike | None, threads: int | None, resets: ArrayLike | None
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        state = self.body.forward(x, lengths=lengths, threads=threads)
+        more = check_resets(resets, self.body)
+        state = self.body.forward(x, lengths=lengths, threads=threads, **more)
         seen, seen_lengths = read(self.readout, state.h, _lengths(state))
         return linear_forward(seen, *self._output_layer(), seen_lengths, threads), seen_lengths
 
@@ -328,11 +350,13 @@ class SequenceModel:
         weights: ArrayLike | None,
         reduction: str,
         threads: int | None,
+        resets: ArrayLike | None,
     ) -> tuple[Loss, Any, NDArray[Any], NDArray[np.int64]]:
         """Return the loss with its gradient in o, the body's state, and the frames read from it."""
         reduction = choice("reduction", reduction, ("mean", "sum"))
         V, c = self._output_layer()
-        state = self.body.forward(x, lengths=lengths, threads=threads)
+        more = check_resets(resets, self.body)
+        state = self.body.forward(x, lengths=lengths, threads=threads, **more)
         out_lengths = _lengths(state)
         seen, seen_lengths = read(self.readout, state.h, out_lengths)
         T, B = np.shape(x)[:2] if self.readout == "each" else seen.shape[:2]

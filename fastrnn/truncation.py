@@ -170,7 +170,7 @@ class Chunks:
         self._targets = self._loss.check_targets(args, targets, self._lengths)
         self._weights = None if weights is None else check_weights(args, weights)
         self._model, self._threads = model, threads
-        self.count = -(-max(1, self._lengths.max(initial=0)) // self._k1)
+        self.count = -(-max(1, int(self._lengths.max(initial=0))) // self._k1)
 
     def weight_sum(self) -> float:
         """Return the sum of the weights of all valid steps."""

@@ -124,13 +124,12 @@ def forward_part(
             n = step_rows(lengths, B, t, first, last, alive)
             now = alive[:n]
             begun = begun_first(marks, B, now, before, h0.shape[0])
-            on, after = now[begun:], before[begun:n]
-            now_first = now[:begun]
-            product(
-                h0, before[:begun], m, panels, W_at, first_panel, end_panel,
-                flat, now_first, flat, now_first,
-            )  # fmt: skip
-            product(flat, after, m, panels, W_at, first_panel, end_panel, flat, on, flat, on)
+            if begun > 0:
+                on, after = now[:begun], before[:begun]
+                product(h0, after, m, panels, W_at, first_panel, end_panel, flat, on, flat, on)
+            if begun < n:
+                on, after = now[begun:], before[begun:n]
+                product(flat, after, m, panels, W_at, first_panel, end_panel, flat, on, flat, on)
             activate_rows(code, flat, now, left, right)
             meet(arrivals, members, t + 1)
     for row in range(first, last):
@@ -184,43 +183,38 @@ def backward_part(
     left, right = first_panel * lanes(h), min(m, end_panel * lanes(h))
     marks, starts = flat_marks(resets), dh0.shape[0]
     alive = np.empty(last - first, np.int64)
+    later = np.empty(last - first, np.int64)
     before = np.empty(last - first, np.int64)
     for row in range(first, last):
         dh0[row, left:right] = 0
         dh0[starts - B + row, left:right] = 0
         if lengths[row] == 0:
             copy_row(dh_last[row, left:right], dh0[row, left:right])
-    start_gradients(gradients, dh_last, lengths, T - 1, first, last, left, right, alive, flat)
     for t in range(T - 1, -1, -1):
+        n = step_rows(lengths, B, t + 1, first, last, later)
+        begun = begun_first(marks, B, later[:n], before, starts)
         now = alive[: step_rows(lengths, B, t, first, last, alive)]
+        # Copied first: the tiles' jumps over rows that are in no cache would wait for each.
+        copy_rows(gradients, flat, now, left, right)
+        for row in range(first, last):
+            if t == lengths[row] - 1:
+                add_row(dh_last[row, left:right], da[t, row, left:right])
+            elif t >= lengths[row]:
+                da[t, row, left:right] = 0
+        if begun < n:
+            on, to = later[begun:n], before[begun:n]
+            product(flat, on, m, panels, 0, first_panel, end_panel, flat, to, flat, to)
+        if marks is not None:
+            on, to = later[:begun], before[:begun]
+            product(flat, on, m, panels, 0, first_panel, end_panel, dh0, to, dh0, to)
         multiply_slopes(code, states, flat, now, left, right)
         meet(arrivals, members, T - t)
-        start_gradients(gradients, dh_last, lengths, t - 1, first, last, left, right, before, flat)
-        begun = begun_first(marks, B, now, before, starts)
-        on, to = now[begun:], before[begun : now.size]
-        product(flat, on, m, panels, 0, first_panel, end_panel, flat, to, flat, to)
-        on, to = now[:begun], before[:begun]
-        product(flat, on, m, panels, 0, first_panel, end_panel, dh0, to, dh0, to)
+    if T > 0:
+        now = alive[: step_rows(lengths, B, 0, first, last, alive)]
+        begun_first(marks, B, now, before, starts)
+        to = before[: now.size]
+        product(flat, now, m, panels, 0, first_panel, end_panel, dh0, to, dh0, to)
     restore_subnormals(mode)
-
-
-@part
-def start_gradients(dh, dh_last, lengths, t, first, last, left, right, rows, da):
-    """Begin da(t) with dh(t), and with dh_last at a last valid step; padding is zero. t may be -1.
-
-    `rows` is room for a list. Copied before the products: the tiles' jumps over rows that are in no
-    cache would wait for each.
-    """
-    if t < 0:
-        return
-    B = lengths.size
-    now = rows[: step_rows(lengths, B, t, first, last, rows)]
-    copy_rows(dh, da, now, left, right)
-    for row in range(first, last):
-        if t == lengths[row] - 1:
-            add_row(dh_last[row, left:right], da[t * B + row, left:right])
-        elif t >= lengths[row]:
-            da[t * B + row, left:right] = 0
 
 
 @part

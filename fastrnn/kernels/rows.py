@@ -168,10 +168,14 @@ def row_before(marks, B, row, starts):
 
 @part
 def begun_first(marks, B, rows, before, starts):
-    """Put the rows that follow a row of h0 before the others; return how many they are.
+    """Put the rows of a step that follow a row of h0 before the others; return how many they are.
 
     `before` receives the row that each one follows: of h0, which has `starts` rows, or of h.
     """
+    if marks is None and rows.size > 0 and rows[0] >= B:  # the shortest way of the usual step
+        for i in range(rows.size):
+            before[i] = rows[i] - B
+        return 0
     begun = 0
     for i in range(rows.size):
         row = rows[i]

@@ -172,10 +172,11 @@ def begun_first(marks, B, rows, before, starts):
 
     `before` receives the row that each one follows: of h0, which has `starts` rows, or of h.
     """
-    if marks is None and rows.size > 0 and rows[0] >= B:  # the shortest way of the usual step
+    if marks is None:
+        at = B if rows.size > 0 and rows[0] >= B else 0
         for i in range(rows.size):
-            before[i] = rows[i] - B
-        return 0
+            before[i] = rows[i] - at
+        return 0 if at else rows.size
     begun = 0
     for i in range(rows.size):
         row = rows[i]

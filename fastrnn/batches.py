@@ -5,7 +5,7 @@ from typing import Any
 
 __all__ = ["Batches"]
 
-_FORM = "(x, targets[, lengths[, weights]])"
+_FORM = "(x, targets[, lengths[, weights[, resets]]])"
 
 
 class Batches:
@@ -16,8 +16,8 @@ class Batches:
     name : str
         The argument that an error message begins with.
     data : tuple, iterable or callable
-        A tuple ``(x, targets[, lengths[, weights]])`` is one batch; else an iterable of such, or a
-        callable that takes the epoch's number (from 1) and returns one.
+        A tuple ``(x, targets[, lengths[, weights[, resets]]])`` is one batch; else an iterable of
+        such, or a callable that takes the epoch's number (from 1) and returns one.
 
     Raises
     ------
@@ -88,7 +88,7 @@ class Batches:
     def _checked(self, batch: Any) -> tuple[Any, ...]:
         if not isinstance(batch, tuple | list):
             self._refuse(f"batches {_FORM}", batch)
-        if not 2 <= len(batch) <= 4:
+        if not 2 <= len(batch) <= 5:
             raise ValueError(f"{self.name}: expected batches {_FORM}, got {len(batch)} entries")
         return tuple(batch)
 

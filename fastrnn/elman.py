@@ -28,6 +28,8 @@ def elman_forward(
     lengths: ArrayLike | None = None,
     activation: str = "tanh",
     threads: int | None = None,
+    resets: ArrayLike | None = None,
+    h_reset: ArrayLike | None = None,
 ) -> ElmanState:
     """Compute the hidden states h(t) = f(b + W h(t-1) + U x(t)) (MATH.md section 1).
 
@@ -51,6 +53,12 @@ def elman_forward(
         The function f.
     threads : int, optional
         The most threads to use; see `fastrnn.thread_count`. The result's bits do not depend on it.
+    resets : array_like of bool, shape (T, B), optional
+        Where resets[t, b], the state before step t is no longer h(t-1) but h0[b], as if another
+        sequence began there (MATH.md section 4). Padding is never read.
+    h_reset : array_like, shape (B, m), optional
+        The states that resets return to, where they are not h0: a sequence that goes on from an
+        earlier call begins with that call's last state, but resets to zero. Default: h0.
 
     Returns
     -------
@@ -76,7 +84,7 @@ def elman_forward(
     U = args.floats("U", U, "m p")
     W = args.floats("W", W, "m m")
     b = args.floats("b", b, "m")
-    h0 = args.optional("h0", h0, "B m")
+    h0, resets = _check_starts(args, h0, resets, h_reset)
     lengths = _check_lengths(args, x, U, lengths)
     code = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
 
@@ -84,7 +92,7 @@ def elman_forward(
     m, p = U.shape
     h, h_last = np.empty((T, B, m), U.dtype), np.empty((B, m), U.dtype)
     work = T * B * m * (m + (p if x.ndim == 3 else 1))
-    arguments = (x, U, W, b, h0, lengths, code, h, h_last, None)
+    arguments = (x, U, W, b, h0, lengths, code, h, h_last, None, resets)
     share_steps(forward_part, arguments, B, threads, work, W)
     return ElmanState(h, h_last)
 
@@ -101,6 +109,8 @@ def elman_backward(
     lengths: ArrayLike | None = None,
     activation: str = "tanh",
     threads: int | None = None,
+    resets: ArrayLike | None = None,
+    h_reset: ArrayLike | None = None,
 ) -> ElmanGrads:
     """Back-propagate through time (MATH.md section 1): d_h = dh + W^T d_a(t+1), d_a = f' d_h.
 
@@ -108,7 +118,7 @@ def elman_backward(
     ----------
     dh : array_like, shape (T, B, m)
         Gradient of the loss in h. Its padding is never read.
-    x, h, U, W, h0, lengths, activation, threads
+    x, h, U, W, h0, lengths, activation, threads, resets, h_reset
         As given to, and returned by, `elman_forward`.
     dh_last : array_like, shape (B, m), optional
         Gradient of the loss in h_last, added to dh at each sequence's last valid step.
@@ -117,6 +127,7 @@ def elman_backward(
     -------
     ElmanGrads
         dx (T, B, p), or None where x holds token ids; dU (m, p), dW (m, m), db (m,), dh0 (B, m).
+        No gradient passes a reset: what arrives there is part of dh0, or, with `h_reset`, dropped.
 
     Raises
     ------
@@ -137,7 +148,7 @@ def elman_backward(
     h = args.floats("h", h, "T B m")
     U = args.floats("U", U, "m p")
     W = args.floats("W", W, "m m")
-    h0 = args.optional("h0", h0, "B m")
+    h0, resets = _check_starts(args, h0, resets, h_reset)
     dh_last = args.optional("dh_last", dh_last, "B m")
     lengths = _check_lengths(args, x, U, lengths)
     code = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
@@ -146,13 +157,25 @@ def elman_backward(
     dtype = U.dtype
     dx = empty_input_gradient(x, U)
     dU, dW, db = np.empty_like(U), np.empty_like(W), np.empty(m, dtype)
-    dh0, da = np.empty((B, m), dtype), np.empty((T, B, m), dtype)
+    dh0, da = np.empty_like(h0), np.empty((T, B, m), dtype)
     work = T * B * m * (m + (U.shape[1] if x.ndim == 3 else 1))
-    recurrence = (dh, h, W, dh_last, lengths, code, dh0, da)
+    recurrence = (dh, h, W, dh_last, lengths, code, dh0, da, resets)
     share_steps(backward_part, recurrence, B, threads, work, W)
-    products = (da, x, h, h0, U, lengths, dx, dU, dW, db)
+    products = (da, x, h, h0, U, lengths, dx, dU, dW, db, resets)
     share(backward_products, products, m, threads, 2 * work)
-    return ElmanGrads(dx, dU, dW, db, dh0)
+    return ElmanGrads(dx, dU, dW, db, dh0[:B])
+
+
+def _check_starts(
+    args: Arguments, h0: ArrayLike | None, resets: ArrayLike | None, h_reset: ArrayLike | None
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Return h0 (B, m), or with h_reset behind it (2 B, m) as the kernels take it; and resets."""
+    h0 = args.optional("h0", h0, "B m")
+    marks = None if resets is None else args.booleans("resets", resets, "T B")
+    if h_reset is None:
+        return h0, marks
+    home = args.floats("h_reset", h_reset, "B m")
+    return h0 if marks is None else np.concatenate((h0, home)), marks
 
 
 def _check_lengths(
@@ -177,6 +200,10 @@ class ElmanTrace(NamedTuple):
     """The initial states, as they were given."""
     lengths: Any
     """The lengths (B,), as they were given."""
+    resets: Any = None
+    """The resets (T, B), as they were given."""
+    h_reset: Any = None
+    """The states that they return to, as they were given."""
 
 
 class Elman:
@@ -353,6 +380,8 @@ class Elman:
         *,
         lengths: ArrayLike | None = None,
         threads: int | None = None,
+        resets: ArrayLike | None = None,
+        h_reset: ArrayLike | None = None,
     ) -> ElmanTrace:
         """Compute the hidden states; arguments and errors as in `elman_forward`.
 
@@ -368,8 +397,9 @@ class Elman:
         state = elman_forward(
             args.inputs("x", x), self.U, self.W, self.b, args.optional("h0", h0, "B m"),
             lengths=lengths, activation=self.activation, threads=threads,
+            resets=resets, h_reset=h_reset,
         )  # fmt: skip
-        return ElmanTrace(state.h, state.h_last, x, h0, lengths)
+        return ElmanTrace(state.h, state.h_last, x, h0, lengths, resets, h_reset)
 
     def backward(
         self,
@@ -413,8 +443,53 @@ class Elman:
         grads = elman_backward(
             dh, state.x, state.h, self.U, self.W, state.h0,
             dh_last=dh_last, lengths=state.lengths, activation=self.activation, threads=threads,
+            resets=state.resets, h_reset=state.h_reset,
         )  # fmt: skip
         return Gradients({"U": grads.dU, "W": grads.dW, "b": grads.db}, grads.dx, grads.dh0)
+
+    def carry(self, state: ElmanTrace, steps: int) -> dict[str, NDArray[Any]]:
+        """Return the arguments of `forward` with which the sequences go on after some steps.
+
+        Parameters
+        ----------
+        state : ElmanTrace
+            What `forward` returned.
+        steps : int
+            How many of its T steps lie behind. A sequence that has ended keeps its last state.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``h0``, the states after those steps, and ``h_reset``, the states that resets go on to
+            return to: both (B, m), and copies.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `state` is not as said, or `steps` no integer from 0 to T.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> layer, x = fastrnn.Elman(3, 8, rng=0), np.ones((5, 2, 3), np.float32)
+        >>> whole, begun = layer.forward(x), layer.forward(x[:2])
+        >>> rest = layer.forward(x[2:], **layer.carry(begun, 2))
+        >>> bool(np.all(rest.h == whole.h[2:]))
+        True
+        """
+        if not isinstance(state, ElmanTrace):
+            raise TypeError(f"state: expected what forward returned, got {type(state).__name__}")
+        T, B, m = state.h.shape
+        if count("steps", steps, at_least=0) > T:
+            raise ValueError(f"steps: expected an integer from 0 to T = {T}, got {steps}")
+        nothing = np.zeros((B, m), state.h.dtype)
+        h0 = nothing if state.h0 is None else np.array(state.h0)
+        h_reset = h0 if state.h_reset is None else np.array(state.h_reset)
+        lengths = np.full(B, T) if state.lengths is None else np.asarray(state.lengths)
+        last, carried = np.minimum(lengths, steps) - 1, h0.copy()
+        begun = np.flatnonzero(last >= 0)
+        carried[begun] = state.h[last[begun], begun]
+        return {"h0": carried, "h_reset": h_reset}
 
     def stream(self, batch_size: int = 1) -> ElmanStream:
         """Return a stream of `batch_size` parallel sequences, at their start.

@@ -54,6 +54,11 @@ class Body(Protocol):
     in which the entry's name is the body's `kind`. A body that gives the outputs itself (Jordan)
     says so by `gives_outputs`: its `forward` also takes `y` and `forced` and returns a state with
     `o`, and its `backward` takes do = dL/do.
+
+    A recurrent body also has ``carry(state, steps)``: the keyword arguments of `forward` with
+    which the sequences go on after some steps, by name: arrays, copies all of them, or tuples of
+    such and None. One whose name ends in ``_reset`` says where resets return to from then on; and
+    `forward` takes ``resets``, boolean (T, B) or None.
     """
 
     kind: str

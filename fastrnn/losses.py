@@ -18,10 +18,12 @@ __all__ = [
     "LOSSES",
     "LossKind",
     "check_weights",
+    "divided_weights",
     "reduction_weights",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
     "squared_error",
+    "weight_sum",
 ]
 
 _FLOAT64 = np.dtype(np.float64)
@@ -177,11 +179,27 @@ def reduction_weights(
     """
     if reduction == "sum":
         return weights
-    T = len(weights)
-    valid = within(lengths, T, T) or valid_steps(weights.shape, lengths)
-    divisor = float(np.sum(weights, where=valid))
+    return divided_weights(weights, lengths, weight_sum(weights, lengths))
+
+
+def weight_sum(weights: NDArray[np.float64], lengths: NDArray[np.int64]) -> float:
+    """Return the sum of the weights over valid steps."""
+    return float(np.sum(weights, where=_valid(weights, lengths)))
+
+
+def divided_weights(
+    weights: NDArray[np.float64], lengths: NDArray[np.int64], total: float
+) -> NDArray[np.float64]:
+    """Return the weights of valid steps divided by a number; 0 where that is 0, and in padding."""
     shares = np.zeros(weights.shape)
-    return np.divide(weights, divisor, out=shares, where=valid) if divisor else shares
+    if not total:
+        return shares
+    return np.divide(weights, total, out=shares, where=_valid(weights, lengths))
+
+
+def _valid(weights: NDArray[np.float64], lengths: NDArray[np.int64]) -> Any:
+    T = len(weights)
+    return within(lengths, T, T) or valid_steps(weights.shape, lengths)
 
 
 def check_weights(

@@ -16,6 +16,7 @@ from fastrnn.output_feedback import check_fed_model, fed_forward, fed_loss
 from fastrnn.readout import READOUTS, frames_with_target, read, read_backward
 from fastrnn.results import Loss
 from fastrnn.streams import ModelStream
+from fastrnn.truncation import check_resets, truncated_loss_and_grad
 
 __all__ = ["SequenceModel"]
 
@@ -166,6 +167,7 @@ class SequenceModel:
         y: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         threads: int | None = None,
+        resets: ArrayLike | None = None,
     ) -> NDArray[Any]:
         """Return the outputs o before softmax or sigmoid.
 
@@ -180,6 +182,9 @@ class SequenceModel:
             Valid steps of each sequence. Default: T for all.
         threads : int, optional
             See `fastrnn.thread_count`.
+        resets : array_like of bool, shape (T, B), optional
+            Before which steps a recurrent body's state returns to the start: several sequences,
+            one behind the other in one row (MATH.md section 4).
 
         Returns
         -------
@@ -199,7 +204,7 @@ class SequenceModel:
         >>> model.forward(np.zeros((5, 2, 3), np.float32)).shape
         (2, 4)
         """
-        outputs, _ = self._outputs(x, y, lengths, threads)
+        outputs, _ = self._outputs(x, y, lengths, threads, resets)
         return outputs if self.readout == "each" else outputs[0]
 
     def predict(
@@ -209,6 +214,7 @@ class SequenceModel:
         y: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         threads: int | None = None,
+        resets: ArrayLike | None = None,
     ) -> NDArray[Any]:
         """Return probabilities (loss "softmax" and "sigmoid") or values ("squared").
 
@@ -221,7 +227,7 @@ class SequenceModel:
         >>> model.predict(np.zeros((5, 1, 3), np.float32)).tolist()
         [[0.25, 0.25, 0.25, 0.25]]
         """
-        outputs, valid = self._outputs(x, y, lengths, threads)
+        outputs, valid = self._outputs(x, y, lengths, threads, resets)
         predict = LOSSES[self.loss_kind].predict
         if predict is not None:
             predict(outputs, valid, outputs)
@@ -237,6 +243,7 @@ class SequenceModel:
         reduction: str = "mean",
         forced: ArrayLike | None = None,
         threads: int | None = None,
+        resets: ArrayLike | None = None,
     ) -> float:
         """Return the loss alone; arguments and errors as in `loss_and_grad`.
 
@@ -252,7 +259,8 @@ class SequenceModel:
         """
         if self._fed and forced is None:
             forced = self.body.teacher_forcing > 0
-        return self._loss(x, targets, lengths, weights, reduction, forced, threads)[0].value
+        loss = self._loss(x, targets, lengths, weights, reduction, forced, threads, resets)[0]
+        return loss.value
 
     def loss_and_grad(
         self,
@@ -264,6 +272,8 @@ class SequenceModel:
         reduction: str = "mean",
         forced: ArrayLike | None = None,
         threads: int | None = None,
+        truncation: tuple[int, int] | None = None,
+        resets: ArrayLike | None = None,
     ) -> tuple[float, dict[str, NDArray[Any]]]:
         """Compute the loss and its gradient in every parameter.
 
@@ -286,6 +296,13 @@ class SequenceModel:
             body's `teacher_forcing`.
         threads : int, optional
             See `fastrnn.thread_count`. The result's bits do not depend on it.
+        truncation : (int, int), optional
+            (k1, k2), k2 >= k1: truncated back-propagation (MATH.md section 5). The loss of each
+            chunk of k1 steps is back-propagated through the k2 steps that end with the chunk, and
+            the gradients are summed. Memory then grows with k2, not T. For a recurrent body and
+            the readout "each". Default: through all steps, as with k1 >= T.
+        resets : array_like of bool, shape (T, B), optional
+            See `forward`. No gradient passes a reset.
 
         Returns
         -------
@@ -305,8 +322,13 @@ class SequenceModel:
         >>> gradients["W"].shape
         (8, 8)
         """
+        if truncation is not None:
+            return truncated_loss_and_grad(
+                self, x, targets, truncation, choice("reduction", reduction, ("mean", "sum")),
+                lengths=lengths, weights=weights, resets=resets, forced=forced, threads=threads,
+            )  # fmt: skip
         loss, state, seen, seen_lengths = self._loss(
-            x, targets, lengths, weights, reduction, forced, threads
+            x, targets, lengths, weights, reduction, forced, threads, resets
         )
         if self._fed:
             return loss.value, dict(self.body.backward(loss.do, state, threads=threads))
@@ -357,15 +379,17 @@ class SequenceModel:
         y: ArrayLike | None,
         lengths: ArrayLike | None,
         threads: int | None,
+        resets: ArrayLike | None,
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        more = check_resets(resets, self.body)
         if self._fed:
-            state = fed_forward(self.body, self.loss_kind, x, y, lengths, threads)
+            state = fed_forward(self.body, self.loss_kind, x, y, lengths, threads, more)
             return state.o, _lengths(state)
         if y is not None:
             raise TypeError(
                 f"y: expected None with a body of kind {self.body.kind!r}, got {type(y).__name__}"
             )
-        state = self.body.forward(x, lengths=lengths, threads=threads)
+        state = self.body.forward(x, lengths=lengths, threads=threads, **more)
         seen, seen_lengths = read(self.readout, state.h, _lengths(state))
         return linear_forward(seen, *self._output_layer(), seen_lengths, threads), seen_lengths
 
@@ -378,20 +402,23 @@ class SequenceModel:
         reduction: str,
         forced: ArrayLike | None,
         threads: int | None,
+        resets: ArrayLike | None,
     ) -> tuple[Loss, Any, NDArray[Any], NDArray[np.int64]]:
         """Return the loss with its gradient in o, the body's state, and the frames read from it."""
         reduction = choice("reduction", reduction, ("mean", "sum"))
+        more = check_resets(resets, self.body)
         if self._fed:
             loss, state = fed_loss(
-                self.body, self.loss_kind, x, targets, lengths, weights, reduction, forced, threads
-            )
+                self.body, self.loss_kind, x, targets, lengths, weights, reduction, forced, threads,
+                more,
+            )  # fmt: skip
             return loss, state, state.o, _lengths(state)
         if forced is not None:
             raise ValueError(
                 f"forced: expected None with a body of kind {self.body.kind!r}, got {forced!r}"
             )
         V, c = self._output_layer()
-        state = self.body.forward(x, lengths=lengths, threads=threads)
+        state = self.body.forward(x, lengths=lengths, threads=threads, **more)
         out_lengths = _lengths(state)
         seen, seen_lengths = read(self.readout, state.h, out_lengths)
         T, B = np.shape(x)[:2] if self.readout == "each" else seen.shape[:2]

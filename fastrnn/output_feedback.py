@@ -13,7 +13,7 @@ from fastrnn.arrays import Arguments, as_array
 from fastrnn.losses import LOSSES, check_weights, reduction_weights
 from fastrnn.results import Loss
 
-__all__ = ["check_fed_model", "fed_forward", "fed_loss"]
+__all__ = ["check_fed_model", "fed_forward", "fed_loss", "forced_steps"]
 
 # The feedbacks whose results are of the same kind as a loss's targets.
 _FEEDBACKS = {
@@ -47,15 +47,19 @@ def fed_forward(
     y: ArrayLike | None,
     lengths: ArrayLike | None,
     threads: int | None,
+    more: dict[str, Any],
 ) -> Any:
-    """Return the body's state, fed from y at every step, or running free without y."""
+    """Return the body's state, fed from y at every step, or running free without y.
+
+    `more` are further arguments of its `forward`.
+    """
     if y is None:
-        return body.forward(x, lengths=lengths, threads=threads)
+        return body.forward(x, lengths=lengths, threads=threads, **more)
     _check_feedback(body, loss)
     args, x = _arguments(body, x)
     y = _check_targets(args, loss, y)
     forced = np.ones(args.shape("T B"), np.bool_)
-    return body.forward(x, y, forced=forced, lengths=lengths, threads=threads)
+    return body.forward(x, y, forced=forced, lengths=lengths, threads=threads, **more)
 
 
 def fed_loss(
@@ -68,21 +72,28 @@ def fed_loss(
     reduction: str,
     forced: ArrayLike | None,
     threads: int | None,
+    more: dict[str, Any],
 ) -> tuple[Loss, Any]:
     """Return the loss with its gradient in o, and the body's state; the targets are fed."""
     kind = LOSSES[loss]
     args, x = _arguments(body, x)
     valid = args.lengths(lengths)
     targets = kind.check_targets(args, targets, valid)
-    if isinstance(forced, bool | np.bool_):
-        forced = np.full(args.shape("T B"), forced)
-    elif forced is not None:
-        forced = args.booleans("forced", forced, "T B")
+    forced = forced_steps(args, forced)
     if body.teacher_forcing > 0 if forced is None else forced.any():
         _check_feedback(body, loss)
     weights = reduction_weights(reduction, check_weights(args, weights), valid)
-    state = body.forward(x, targets, forced=forced, lengths=valid, threads=threads)
+    state = body.forward(x, targets, forced=forced, lengths=valid, threads=threads, **more)
     return kind.kernel(state.o, targets, valid, weights), state
+
+
+def forced_steps(args: Arguments, forced: ArrayLike | None) -> NDArray[np.bool_] | None:
+    """Return which steps (T, B) are fed their target; None where the body is to draw them."""
+    if forced is None:
+        return None
+    if isinstance(forced, bool | np.bool_):
+        return np.full(args.shape("T B"), forced)
+    return args.booleans("forced", forced, "T B")
 
 
 def _check_feedback(body: Any, loss: str) -> None:

@@ -12,6 +12,7 @@ from fastrnn.checkpoint import check_path
 from fastrnn.optimizer_base import check_number
 from fastrnn.progress import Progress, open_progress
 from fastrnn.training_state import TrainingState
+from fastrnn.truncation import check_truncation
 from fastrnn.worker import Worker
 
 __all__ = ["History", "fit"]
@@ -25,8 +26,8 @@ class History:
     ----------
     rows : list of dict
         One for each whole epoch: ``epoch`` (from 1), ``steps`` (updates in this epoch), ``loss``
-        (mean over the epoch's batches, each before its update), ``validation`` (mean over the
-        validation batches, or None) and ``seconds`` (of training and validation).
+        (mean over the epoch's updates, of the batch or chunk before each), ``validation`` (mean
+        over the validation batches, or None) and ``seconds`` (of training and validation).
     interrupted : bool
         Whether Ctrl-C ended the training.
 
@@ -55,11 +56,14 @@ def fit(
     progress: bool | None = None,
     callback: Callable[[dict[str, Any]], Any] | None = None,
     threads: int | None = None,
+    truncation: tuple[int, int] | None = None,
 ) -> History:
     """Train a model: for each batch the gradient of its mean loss, then one optimizer step.
 
-    Ctrl-C ends the training within moments, however long a batch takes: the batch in work is
-    dropped, the model stays as after the last update, the checkpoint is written, and the history
+    With `truncation`, for each chunk of each batch.
+
+    Ctrl-C ends the training within moments, however long a batch takes: the batch or chunk in work
+    is dropped, the model stays as after the last update, the checkpoint is written, and the history
     comes back with ``interrupted=True``. With ``resume=True`` the same call goes on from there and
     ends with the very bits of a run that was never interrupted, provided that `data` gives the
     same batches again (batches done before are taken from `data` and skipped).
@@ -68,12 +72,12 @@ def fit(
     ----------
     model : SequenceModel
         Or anything with its ``parameters()``, ``loss_and_grad(x, targets)`` and
-        ``loss(x, targets)``; ``lengths``, ``weights`` and ``threads`` are handed on by keyword
-        where they are given.
+        ``loss(x, targets)``; ``lengths``, ``weights``, ``resets`` and ``threads`` are handed on by
+        keyword where they are given.
     data : tuple, iterable or callable
-        One batch ``(x, targets[, lengths[, weights]])`` (the last two may be None), an iterable of
-        such that starts anew in each epoch, or a callable that takes the epoch's number (from 1)
-        and returns an iterable. A list holds batches; a tuple of arrays is one batch.
+        One batch ``(x, targets[, lengths[, weights[, resets]]])`` (None where not wanted), an
+        iterable of such that starts anew in each epoch, or a callable that takes the epoch's number
+        (from 1) and returns an iterable. A list holds batches; a tuple of arrays is one batch.
     optimizer : SGD, RMSProp, AdaGrad or Adam
     epochs : int
         In total, those before a resumption included.
@@ -85,7 +89,7 @@ def fit(
         A .npz or .safetensors file that always holds a whole state: written after each epoch, on
         Ctrl-C, and within long epochs. An existing file is replaced.
     checkpoint_every : float, default 60.0
-        Seconds after which the checkpoint is written within an epoch (between two batches).
+        Seconds after which the checkpoint is written within an epoch (between two updates).
     resume : bool, default False
         Start from the checkpoint if the file exists: parameters, the optimizer's state and
         hyperparameters, what the model draws next (and a Jordan body's `teacher_forcing`), position
@@ -101,6 +105,13 @@ def fit(
         a resumed run call it again for the same epoch.
     threads : int, optional
         Handed on to the model.
+    truncation : (int, int), optional
+        (k1, k2), k2 >= k1: truncated back-propagation through time (MATH.md section 5). Each batch
+        is cut into chunks of k1 steps. An update follows each chunk: by the gradient of the mean
+        loss of the chunk's valid steps, through the k2 steps that end with it. Their states go on
+        from that of the windows before, and are those of the parameters after all updates so far.
+        A chunk in which no step counts, by `lengths` or weights, makes no update. Only for a
+        SequenceModel with a recurrent body and the readout "each". The validation is not cut.
 
     Returns
     -------
@@ -141,7 +152,10 @@ def fit(
         _check_positive("clip_norm", clip_norm)
     _check_positive("checkpoint_every", checkpoint_every)
     _check_checkpoint(checkpoint, resume)
-    state = TrainingState(model, optimizer, clip_norm, threads, checkpoint)
+    if truncation is not None:
+        _check_methods("model", model, ("body", "readout"))
+        truncation = check_truncation(truncation, model.body, model.readout)
+    state = TrainingState(model, optimizer, clip_norm, threads, checkpoint, truncation)
     if resume:
         state.load()
     done = state.position
@@ -179,14 +193,16 @@ class _Loop:
         number, skip = state.position.epoch + 1, state.position.batch
         started = time.perf_counter() - state.position.seconds
         for batch in batches.epoch(number, skip):
-            self.worker.call(state.update, batch, started)
-            self.show.batch(number, state.position.loss_sum / state.position.batch)
-            if time.monotonic() - state.saved_at >= self.checkpoint_every:
-                state.save()
+            done = False
+            while not done:
+                done = self.worker.call(state.update, batch, started)
+                if time.monotonic() - state.saved_at >= self.checkpoint_every:
+                    state.save()
+            self.show.batch(number, state.loss())
         row = {
             "epoch": number,
-            "steps": state.position.batch,
-            "loss": state.position.loss_sum / state.position.batch,
+            "steps": state.position.updates,
+            "loss": state.loss(),
             "validation": None if checks is None else self._validation(checks, number),
             "seconds": time.perf_counter() - started,
         }

@@ -10,11 +10,12 @@ import numpy as np
 from fastrnn.checkpoint import load_arrays, save_arrays
 from fastrnn.optimizer_base import check_same
 from fastrnn.optimizers import clip_by_norm
+from fastrnn.truncation import Chunks
 
 __all__ = ["Position", "TrainingState"]
 
 _KIND = "fastrnn training"
-_PARAMETER, _OPTIMIZER = "parameter/", "optimizer/"
+_PARAMETER, _OPTIMIZER, _CARRIED = "parameter/", "optimizer/", "carried/"
 
 
 class Position(NamedTuple):
@@ -25,7 +26,13 @@ class Position(NamedTuple):
     epoch : int
         Whole epochs done.
     batch : int
-        Updates done in the epoch after these.
+        Whole batches done in the epoch after these.
+    chunk : int
+        Chunks done of the batch after these; always 0 without truncation.
+    carried : dict
+        What the next chunk's window begins with.
+    updates : int
+        Updates done in that epoch.
     loss_sum, seconds : float
         Sum of the losses, and time spent, in that epoch so far.
     rows : tuple of dict
@@ -36,6 +43,9 @@ class Position(NamedTuple):
 
     epoch: int = 0
     batch: int = 0
+    chunk: int = 0
+    carried: dict[str, Any] = {}  # noqa: RUF012 (never written to)
+    updates: int = 0
     loss_sum: float = 0.0
     seconds: float = 0.0
     rows: tuple[dict[str, Any], ...] = ()
@@ -58,6 +68,7 @@ class TrainingState:
     threads : int or None
     checkpoint : str, os.PathLike or None
         Where `save` writes, and `load` reads.
+    truncation : (int, int) or None
     """
 
     def __init__(
@@ -67,42 +78,82 @@ class TrainingState:
         clip_norm: float | None,
         threads: int | None,
         checkpoint: str | os.PathLike[str] | None,
+        truncation: tuple[int, int] | None = None,
     ) -> None:
         self.position = Position()
         self.saved_at = time.monotonic()
         self._model, self._optimizer, self._clip_norm = model, optimizer, clip_norm
-        self._threads = threads
+        self._threads, self._truncation = threads, truncation
+        self._chunks: Chunks | None = None  # of the batch under way
         self._path = checkpoint
         self._lock = threading.Lock()
         self._closed = False
         self._sampling = self._drawn()
 
-    def update(self, batch: tuple[Any, ...], started: float) -> None:
-        """Take one step on a batch of the epoch that began at `started` (time.perf_counter).
+    def update(self, batch: tuple[Any, ...], started: float) -> bool:
+        """Take one step on a batch, or on its next chunk; return whether the batch is done.
 
-        Does nothing once the state is closed, not even at the end of a long computation.
+        Of the epoch that began at `started` (time.perf_counter). Does nothing once the state is
+        closed, not even at the end of a long computation.
         """
         if self._closed:
-            return
-        value, gradients = self._model.loss_and_grad(*batch[:2], **self._keywords(batch))
+            return True
+        carried: dict[str, Any] = {}
+        done = counts = True
+        if self._truncation is None:
+            value, gradients = self._model.loss_and_grad(*batch[:2], **self._keywords(batch))
+        else:
+            chunks = self._chunks_of(batch)
+            value, gradients, carried = chunks.run(self.position.chunk, self.position.carried)
+            done, counts = self.position.chunk + 1 == chunks.count, bool(gradients)
         value = float(value)
-        position = self.position
-        where = f"epoch {position.epoch + 1}, batch {position.batch + 1}"
-        _check_finite("loss", value, where)
-        for name, gradient in gradients.items():
-            _check_finite(f"gradient of {name!r}", gradient, where)
-        if self._clip_norm is not None:
+        self._check(value, gradients)
+        if self._clip_norm is not None and counts:
             clip_by_norm(gradients, self._clip_norm)
+        position = self.position
         with self._lock:
             if self._closed:
-                return
-            self._optimizer.step(self._model.parameters(), gradients)
+                return True
+            if counts:
+                self._optimizer.step(self._model.parameters(), gradients)
             self._sampling = self._drawn()
             self.position = position._replace(
-                batch=position.batch + 1,
+                batch=position.batch + done,
+                chunk=0 if done else position.chunk + 1,
+                carried=carried,
+                updates=position.updates + counts,
                 loss_sum=position.loss_sum + value,
                 seconds=time.perf_counter() - started,
             )
+        if done:
+            self._chunks = None
+        return done
+
+    def _chunks_of(self, batch: tuple[Any, ...]) -> Chunks:
+        """Return the chunks of the batch under way, cut at its first one or after a resumption."""
+        if self._chunks is None:
+            cut = {"truncation": self._truncation, **self._keywords(batch)}
+            self._chunks = Chunks(self._model, *batch[:2], **cut)
+            if self.position.chunk >= self._chunks.count:
+                raise ValueError(
+                    f"data: expected the batch that was interrupted after chunk "
+                    f"{self.position.chunk}, got one of {self._chunks.count} chunks"
+                )
+        return self._chunks
+
+    def _check(self, value: float, gradients: dict[str, Any]) -> None:
+        """Refuse a loss or a gradient that is not finite."""
+        position = self.position
+        where = f"epoch {position.epoch + 1}, batch {position.batch + 1}"
+        if self._truncation is not None:
+            where += f", chunk {position.chunk + 1}"
+        _check_finite("loss", value, where)
+        for name, gradient in gradients.items():
+            _check_finite(f"gradient of {name!r}", gradient, where)
+
+    def loss(self) -> float:
+        """Return the mean loss of the updates of the epoch under way; 0 where there is none."""
+        return self.position.loss_sum / max(1, self.position.updates)
 
     def validate(self, batch: tuple[Any, ...]) -> float:
         """Return the loss on a validation batch."""
@@ -129,8 +180,10 @@ class TrainingState:
         state, settings = self._optimizer.state()
         arrays = {_PARAMETER + name: w for name, w in self._model.parameters().items()}
         arrays |= {_OPTIMIZER + name: array for name, array in state.items()}
-        metadata = {"kind": _KIND, "optimizer": settings, "position": self.position._asdict()}
-        metadata["sampling"] = self._sampling
+        position = self.position._asdict()
+        position["carried"] = _without_arrays(position["carried"], _CARRIED, arrays)
+        metadata = {"kind": _KIND, "optimizer": settings, "position": position}
+        metadata |= {"truncation": self._truncation, "sampling": self._sampling}
         save_arrays(self._path, arrays, metadata)
         self.saved_at = time.monotonic()
 
@@ -150,6 +203,12 @@ class TrainingState:
                 f"checkpoint: expected a file that fit wrote, got one of kind "
                 f"{metadata.get('kind')!r}: {os.fspath(self._path)!r}"
             )
+        position, used = metadata["position"], metadata.get("truncation")
+        if position.get("chunk") and used != (self._truncation and list(self._truncation)):
+            raise ValueError(
+                f"checkpoint, truncation: expected {used} to the end of the batch that was "
+                f"interrupted, got {self._truncation}"
+            )
         parameters, sampling = self._model.parameters(), metadata.get("sampling", {})
         saved = _with_prefix(arrays, _PARAMETER)
         check_same("checkpoint", saved, "model", parameters)
@@ -161,8 +220,9 @@ class TrainingState:
         self._sampling = sampling
         for name, array in saved.items():
             np.copyto(parameters[name], array)
-        position = metadata["position"]
-        self.position = Position(**position | {"rows": tuple(position["rows"])})
+        more = {"rows": tuple(position["rows"])}
+        more["carried"] = _with_arrays(position.get("carried", {}), arrays)
+        self.position = Position(**position | more)
 
     def _drawn(self) -> dict[str, Any]:
         """Return how far a model that draws has drawn; of other models nothing."""
@@ -175,7 +235,7 @@ class TrainingState:
 
     def _keywords(self, batch: tuple[Any, ...]) -> dict[str, Any]:
         """Return the keyword arguments of the model's methods, those that are given."""
-        given = dict(zip(("lengths", "weights"), batch[2:], strict=False))
+        given = dict(zip(("lengths", "weights", "resets"), batch[2:], strict=False))
         given["threads"] = self._threads
         return {name: value for name, value in given.items() if value is not None}
 
@@ -195,3 +255,24 @@ def _with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.nda
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
+
+
+def _without_arrays(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """Return what a body carries for JSON: names in place of arrays, which go into `arrays`."""
+    if isinstance(value, dict):
+        return {key: _without_arrays(part, f"{name}{key}/", arrays) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return [_without_arrays(part, f"{name}{i}/", arrays) for i, part in enumerate(value)]
+    if value is None:
+        return None
+    arrays[name] = value
+    return name
+
+
+def _with_arrays(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Return what `_without_arrays` was given."""
+    if isinstance(value, dict):
+        return {key: _with_arrays(part, arrays) for key, part in value.items()}
+    if isinstance(value, list):
+        return tuple(_with_arrays(part, arrays) for part in value)
+    return None if value is None else arrays[value]

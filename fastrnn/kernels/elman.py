@@ -20,10 +20,13 @@ from fastrnn.kernels.inputs import (
 from fastrnn.kernels.rows import (
     add_row,
     alive_or_zero,
+    begun_first,
     copy_row,
     copy_rows,
+    flat_marks,
     full_lengths,
     one_row,
+    row_before,
     rows_or_zero,
     shifted_rows,
     step_rows,
@@ -49,14 +52,17 @@ _SPAN = 32_768
 
 @kernel
 def elman_forward(
-    x, U, W, b, h0=None, lengths=None, activation="tanh", h=None, h_last=None, work=None
-):
+    x, U, W, b, h0=None, lengths=None, activation="tanh", h=None, h_last=None, work=None,
+    resets=None,
+):  # fmt: skip
     """Compute the hidden states h(t) = f(b + W h(t-1) + U x(t)) (MATH.md section 1).
 
     Arguments are not checked. x (T, B, p) or integer token ids (T, B), U (m, p), W (m, m), b (m,),
     h0 (B, m), lengths (B,); x and the buffers are C-contiguous. Buffers, overwritten: h (T, B, m),
     h_last (B, m), and work for the packed weights: p + m times m numbers, m rounded up to a
-    multiple of 16 (too small a one is not used). Returns ElmanState(h, h_last).
+    multiple of 16 (too small a one is not used). resets (T, B), bool, C-contiguous: where
+    resets[t, b], the state before step t is h0[b]; of an h0 (2 B, m) it is h0[B + b]. Returns
+    ElmanState(h, h_last).
     """
     T, B = x.shape[0], x.shape[1]
     m = W.shape[0]
@@ -67,7 +73,7 @@ def elman_forward(
     code = activation_code(activation)
     everything = (0, B, 0, panel_count(W, m))
     forward_part(
-        x, U, W, b, initial, valid, code, states, final, work, alone(), 1, *everything
+        x, U, W, b, initial, valid, code, states, final, work, resets, alone(), 1, *everything
     )  # fmt: skip
     return ElmanState(states, final)
 
@@ -87,7 +93,7 @@ def pack_weights(U, W, first_panel, end_panel, panels):
 
 @part
 def forward_part(
-    x, U, W, b, h0, lengths, code, h, h_last, work,
+    x, U, W, b, h0, lengths, code, h, h_last, work, resets,
     arrivals, members, first, last, first_panel, end_panel,
 ):  # fmt: skip
     """Do a member's part of the work of `elman_forward`: some sequences, some panels of columns.
@@ -97,7 +103,7 @@ def forward_part(
     mode = flush_subnormals()
     T, B, m = h.shape
     flat, frames, bias = h.reshape((T * B, m)), as_frames(x), one_row(b, W)
-    p = U.shape[1]
+    marks, p = flat_marks(resets), U.shape[1]
     panels, W_at = flat_buffer(work, weights_size(U, W), W), packed_size(W, p, m)
     pack_weights(U, W, first_panel, end_panel, panels)
     left, right = first_panel * lanes(h), min(m, end_panel * lanes(h))
@@ -117,14 +123,13 @@ def forward_part(
         for t in range(begin, end):
             n = step_rows(lengths, B, t, first, last, alive)
             now = alive[:n]
-            if t == 0:
-                product(h0, now, m, panels, W_at, first_panel, end_panel, flat, now, flat, now)
-            else:
-                for i in range(n):
-                    before[i] = now[i] - B
-                product(
-                    flat, before[:n], m, panels, W_at, first_panel, end_panel, flat, now, flat, now
-                )
+            begun = begun_first(marks, B, now, before, h0.shape[0])
+            if begun > 0:
+                on, after = now[:begun], before[:begun]
+                product(h0, after, m, panels, W_at, first_panel, end_panel, flat, on, flat, on)
+            if begun < n:
+                on, after = now[begun:], before[begun:n]
+                product(flat, after, m, panels, W_at, first_panel, end_panel, flat, on, flat, on)
             activate_rows(code, flat, now, left, right)
             meet(arrivals, members, t + 1)
     for row in range(first, last):
@@ -138,12 +143,12 @@ def forward_part(
 @kernel
 def elman_backward(
     dh, x, h, U, W, h0=None, dh_last=None, lengths=None, activation="tanh",
-    dx=None, dU=None, dW=None, db=None, dh0=None, work=None,
+    dx=None, dU=None, dW=None, db=None, dh0=None, work=None, resets=None,
 ):  # fmt: skip
     """Back-propagate through time: gradients from dh = dL/dh and dh_last (MATH.md section 1).
 
     Arguments are not checked. dh and h (T, B, m), dh_last (B, m), the rest as in `elman_forward`.
-    Buffers, overwritten: dx (T, B, p), dU (m, p), dW (m, m), db (m,), dh0 (B, m), and
+    Buffers, overwritten: dx (T, B, p), dU (m, p), dW (m, m), db (m,), dh0 (of h0's shape), and
     work (T, B, m), which receives d_a = dL/da. Returns ElmanGrads; its dx is None for token ids.
     """
     T, B, m = h.shape
@@ -153,19 +158,19 @@ def elman_backward(
     d_U = np.empty(U.shape, W.dtype) if dU is None else dU
     d_W = np.empty(W.shape, W.dtype) if dW is None else dW
     d_b = np.empty(m, W.dtype) if db is None else db
-    d_first = np.empty((B, m), W.dtype) if dh0 is None else dh0
+    d_first = np.empty(states_before.shape, W.dtype) if dh0 is None else dh0
     da = np.empty((T, B, m), W.dtype) if work is None else work
     valid = full_lengths(lengths, T, B)
     code = activation_code(activation)
     everything = (0, B, 0, panel_count(W, m))
-    backward_part(dh, h, W, d_final, valid, code, d_first, da, alone(), 1, *everything)
-    backward_products(da, x, h, states_before, U, valid, d_input, d_U, d_W, d_b, 0, m)
+    backward_part(dh, h, W, d_final, valid, code, d_first, da, resets, alone(), 1, *everything)
+    backward_products(da, x, h, states_before, U, valid, d_input, d_U, d_W, d_b, resets, 0, m)
     return ElmanGrads(d_input, d_U, d_W, d_b, d_first)
 
 
 @part
 def backward_part(
-    dh, h, W, dh_last, lengths, code, dh0, da,
+    dh, h, W, dh_last, lengths, code, dh0, da, resets,
     arrivals, members, first, last, first_panel, end_panel,
 ):  # fmt: skip
     """Compute a member's part of da(t) and dh0, as in `forward_part`."""
@@ -176,38 +181,44 @@ def backward_part(
     panels = np.empty(packed_size(W, m, m), W.dtype)
     pack_backward(W, first_panel, end_panel, panels, 0)
     left, right = first_panel * lanes(h), min(m, end_panel * lanes(h))
+    marks, starts = flat_marks(resets), dh0.shape[0]
     alive = np.empty(last - first, np.int64)
     later = np.empty(last - first, np.int64)
+    before = np.empty(last - first, np.int64)
+    for row in range(first, last):
+        dh0[row, left:right] = 0
+        dh0[starts - B + row, left:right] = 0
+        if lengths[row] == 0:
+            copy_row(dh_last[row, left:right], dh0[row, left:right])
     for t in range(T - 1, -1, -1):
+        n = step_rows(lengths, B, t + 1, first, last, later)
+        begun = begun_first(marks, B, later[:n], before, starts)
+        now = alive[: step_rows(lengths, B, t, first, last, alive)]
+        # Copied first: the tiles' jumps over rows that are in no cache would wait for each.
+        copy_rows(gradients, flat, now, left, right)
         for row in range(first, last):
             if t == lengths[row] - 1:
-                copy_row(dh[t, row, left:right], da[t, row, left:right])
                 add_row(dh_last[row, left:right], da[t, row, left:right])
             elif t >= lengths[row]:
                 da[t, row, left:right] = 0
-        n = step_rows(lengths, B, t + 1, first, last, later)
-        for i in range(n):
-            alive[i] = later[i] - B
-        now = alive[:n]
-        # Copied first: the tiles' jumps over rows that are in no cache would wait for each.
-        copy_rows(gradients, flat, now, left, right)
-        product(flat, later[:n], m, panels, 0, first_panel, end_panel, flat, now, flat, now)
-        n = step_rows(lengths, B, t, first, last, alive)
-        multiply_slopes(code, states, flat, alive[:n], left, right)
+        if begun < n:
+            on, to = later[begun:n], before[begun:n]
+            product(flat, on, m, panels, 0, first_panel, end_panel, flat, to, flat, to)
+        if marks is not None:
+            on, to = later[:begun], before[:begun]
+            product(flat, on, m, panels, 0, first_panel, end_panel, dh0, to, dh0, to)
+        multiply_slopes(code, states, flat, now, left, right)
         meet(arrivals, members, T - t)
-    for row in range(first, last):
-        if lengths[row] > 0:
-            dh0[row, left:right] = 0
-        else:
-            copy_row(dh_last[row, left:right], dh0[row, left:right])
     if T > 0:
         now = alive[: step_rows(lengths, B, 0, first, last, alive)]
-        product(flat, now, m, panels, 0, first_panel, end_panel, dh0, now, dh0, now)
+        begun_first(marks, B, now, before, starts)
+        to = before[: now.size]
+        product(flat, now, m, panels, 0, first_panel, end_panel, dh0, to, dh0, to)
     restore_subnormals(mode)
 
 
 @part
-def backward_products(da, x, h, h0, U, lengths, dx, dU, dW, db, first, last):
+def backward_products(da, x, h, h0, U, lengths, dx, dU, dW, db, resets, first, last):
     """Compute rows first <= i < last of dU, dW and db, and the like share of dx's rows.
 
     dU, dW and db are sums over all valid steps; dx(t) = U^T da(t).
@@ -222,10 +233,10 @@ def backward_products(da, x, h, h0, U, lengths, dx, dU, dW, db, first, last):
         count = panel_count(U, U.shape[1])
         product(flat, rows, m, packed_backward(U), 0, 0, count, nothing, zeros, gradients, rows)
     rows = shifted_rows(lengths, T, 0, B, 0)
-    before = rows - B
-    started = 0  # steps t = 0, which come first, follow h0
-    while started < rows.size and before[started] < 0:
-        started += 1
+    starts, marks = h0.shape[0], flat_marks(resets)
+    before = np.empty(rows.size, np.int64)
+    for k in range(rows.size):
+        before[k] = row_before(marks, B, rows[k], starts)
     dU[first:last] = 0
     dW[first:last] = 0
     units, count, inputs = np.arange(first, last), panel_count(dW, m), U.shape[1]
@@ -234,10 +245,7 @@ def backward_products(da, x, h, h0, U, lengths, dx, dU, dW, db, first, last):
         end = min(begin + CHUNK, rows.size)
         depth = end - begin
         outer_columns(flat, rows, begin, end, first, last, columns)
-        fresh = min(max(started - begin, 0), depth)
-        pack(h0, rows, begin, begin + fresh, 0, count, panels, 0, depth)
-        at = fresh * lanes(dW)
-        pack(states, before, begin + fresh, end, 0, count, panels, at, depth)
+        pack_before(h0, states, before, begin, end, count, panels)
         product(columns, units - first, depth, panels, 0, 0, count, dW, units, dW, units)
         if x.ndim == 3:
             wide = panel_count(dU, inputs)
@@ -246,6 +254,22 @@ def backward_products(da, x, h, h0, U, lengths, dx, dU, dW, db, first, last):
     add_token_sums(flat, rows, x, rows, dU, first, last)
     add_row_sums(flat, rows, db, first, last)
     restore_subnormals(mode)
+
+
+@part
+def pack_before(h0, h, before, begin, end, count, panels):
+    """Pack the rows that `row_before` gave for steps begin <= k < end, each from h0 or from h."""
+    starts, k = h0.shape[0], begin
+    while k < end:
+        fresh, j = before[k] < 0, k + 1
+        while j < end and (before[j] < 0) == fresh:
+            j += 1
+        at = (k - begin) * lanes(h)
+        if fresh:
+            pack(h0, before[k:j] + starts, 0, j - k, 0, count, panels, at, end - begin)
+        else:
+            pack(h, before, k, j, 0, count, panels, at, end - begin)
+        k = j
 
 
 @kernel

@@ -11,10 +11,13 @@ from fastrnn.jit import part
 __all__ = [
     "add_row",
     "alive_or_zero",
+    "begun_first",
     "copy_row",
     "copy_rows",
+    "flat_marks",
     "full_lengths",
     "one_row",
+    "row_before",
     "rows_or_zero",
     "run_end",
     "shifted_rows",
@@ -139,3 +142,49 @@ def shifted_rows(lengths, T, first, last, shift):
     for t in range(shift, T):
         n += step_rows(lengths, B, t, first, last, rows[n:])
     return rows
+
+
+@part
+def flat_marks(resets):
+    """Return resets (T, B) as the marks of T*B rows, or None where there are none."""
+    if resets is None:
+        return None
+    return resets.reshape(resets.size)
+
+
+@part
+def row_before(marks, B, row, starts):
+    """Return the row of the state before a step, or, below 0, the row of h0 less its `starts` rows.
+
+    A sequence begins with row b of h0, and after a reset with row starts - B + b.
+    """
+    reset = False
+    if marks is not None:
+        reset = marks[row]
+    if reset:
+        return row % B - B
+    return row - starts if row < B else row - B
+
+
+@part
+def begun_first(marks, B, rows, before, starts):
+    """Put the rows of a step that follow a row of h0 before the others; return how many they are.
+
+    `before` receives the row that each one follows: of h0, which has `starts` rows, or of h.
+    """
+    if marks is None:
+        at = B if rows.size > 0 and rows[0] >= B else 0
+        for i in range(rows.size):
+            before[i] = rows[i] - at
+        return 0 if at else rows.size
+    begun = 0
+    for i in range(rows.size):
+        row = rows[i]
+        at = row_before(marks, B, row, starts)
+        if at < 0:
+            rows[i], before[i] = rows[begun], before[begun]
+            rows[begun], before[begun] = row, at + starts
+            begun += 1
+        else:
+            before[i] = at
+    return begun

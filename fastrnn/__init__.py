@@ -10,6 +10,7 @@ from fastrnn.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared
 from fastrnn.model import SequenceModel, load
 from fastrnn.optimizers import SGD, AdaGrad, Adam, RMSProp, clip_by_norm
 from fastrnn.results import ElmanGrads, ElmanState, Loss
+from fastrnn.stack import Stack
 from fastrnn.threads import thread_count
 from fastrnn.training import History, fit
 
@@ -27,6 +28,7 @@ __all__ = [
     "Loss",
     "RMSProp",
     "SequenceModel",
+    "Stack",
     "clip_by_norm",
     "elman_backward",
     "elman_forward",

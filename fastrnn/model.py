@@ -1,7 +1,6 @@
 """A network that predicts: a body (Elman, TDNN), an output layer and a loss."""
 
 import copy
-import importlib.metadata
 import os
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
+from fastrnn.bodies import check_body, describe_body, make_body
 from fastrnn.checkpoint import load_arrays, save_arrays
 from fastrnn.layer import Body
 from fastrnn.linear import linear_backward, linear_forward
@@ -25,7 +25,7 @@ class SequenceModel:
 
     Parameters
     ----------
-    body : Elman, TDNN
+    body : Elman, TDNN, Stack
         The network below the output layer. It is used, not copied.
     output_size : int
         q: classes, labels or values to predict.
@@ -39,7 +39,7 @@ class SequenceModel:
 
     Attributes
     ----------
-    body : Elman, TDNN
+    body : Elman, TDNN, Stack
         The network below.
     V, c : ndarray, shapes (q, m), (q,)
         The output layer's parameters.
@@ -68,10 +68,7 @@ class SequenceModel:
         readout: str = "each",
         rng: int | np.random.Generator | None = None,
     ) -> None:
-        methods = ("parameters", "forward", "backward", "stream", "frames")
-        lacks = [name for name in methods if not callable(getattr(body, name, None))]
-        if lacks or isinstance(body, type):
-            raise TypeError(f"body: expected a layer such as Elman(...), got {body!r}")
+        check_body("body", body)
         self.body = body
         self.loss_kind = choice("loss", loss, LOSSES)
         self.readout = choice("readout", readout, READOUTS)
@@ -106,7 +103,7 @@ class SequenceModel:
     def config(self) -> dict[str, Any]:
         """Return what makes a model of this kind, in a form that JSON can hold."""
         return {
-            "body": {"kind": self.body.kind, "config": self.body.config()},
+            "body": describe_body(self.body),
             "output_size": self.output_size,
             "loss": self.loss_kind,
             "readout": self.readout,
@@ -403,11 +400,11 @@ loss='softmax', readout='each')
     if not isinstance(config, dict):
         raise ValueError(f"path: expected a saved model, got {os.fspath(path)!r} without one")
     try:
-        body = _body_class(config["body"]["kind"]).from_config(config["body"]["config"])
+        body = make_body(config["body"])
         model = SequenceModel(
             body, config["output_size"], loss=config["loss"], readout=config["readout"], rng=0
         )
-    except (KeyError, TypeError) as error:  # written by another version, or by hand
+    except (KeyError, TypeError, ValueError) as error:  # written by another version, or by hand
         raise ValueError(
             f"path: expected a model of this version, got {os.fspath(path)!r}: {error}"
         ) from error
@@ -420,9 +417,3 @@ loss='softmax', readout='each')
     for name, array in parameters.items():
         array[...] = arrays[name]
     return model
-
-
-def _body_class(kind: str) -> Any:
-    for entry in importlib.metadata.entry_points(group="fastrnn.bodies", name=kind):
-        return entry.load()
-    raise ValueError(f"path: expected a model with a body that is installed, got {kind!r}")

@@ -12,7 +12,7 @@ from fastrnn.layer import Stream
 from fastrnn.linear import linear_forward
 from fastrnn.losses import LOSSES
 
-__all__ = ["ElmanStream", "ModelStream"]
+__all__ = ["ElmanStream", "ModelStream", "StackStream"]
 
 
 class ElmanStream:
@@ -65,6 +65,55 @@ class ElmanStream:
             return
         sizes = {"B": (self._batch_size, "batch_size"), "m": (self._h.shape[1], "hidden_size")}
         self._h[...] = Arguments(sizes, self._h.dtype).floats("h0", h0, "B m")
+
+
+class StackStream:
+    """One frame in, one frame of the highest body out; made by `Stack.stream`.
+
+    The weights are those of the moment the stream was made.
+    """
+
+    def __init__(self, streams: list[Stream]) -> None:
+        self._streams = streams
+
+    def step(self, x_t: ArrayLike) -> NDArray[Any] | None:
+        """Return the next output frame, in a buffer that later steps reuse; None if none is due.
+
+        Parameters
+        ----------
+        x_t : array_like, shape (batch_size, p), or integers (batch_size,)
+            The frame, in the bodies' dtype, or its token ids.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x_t` is not as said; the stream is then unchanged.
+        RuntimeError
+            After `flush`, until `reset`, where a body's own stream says so.
+        """
+        return self._rise(0, x_t)
+
+    def _rise(self, first: int, frame: ArrayLike) -> Any:
+        """Let a frame rise from body `first` to the top; return None where it waits on the way."""
+        for stream in self._streams[first:]:
+            due = stream.step(frame)
+            if due is None:
+                return None
+            frame = due
+        return frame
+
+    def flush(self) -> list[NDArray[Any]]:
+        """End the sequence here, from the lowest body up; return copies of the frames still due."""
+        frames = []
+        for index, stream in enumerate(self._streams):
+            risen = (self._rise(index + 1, frame) for frame in stream.flush())
+            frames += [due.copy() for due in risen if due is not None]
+        return frames
+
+    def reset(self) -> None:
+        """Return to the start of a sequence."""
+        for stream in self._streams:
+            stream.reset()
 
 
 class ModelStream:

@@ -1,0 +1,62 @@
+"""The bodies of models: what is asked of them, and how the class of a kind is found."""
+
+import importlib.metadata
+from typing import Any
+
+__all__ = ["RecordingBody", "body_class", "check_body", "describe_body", "make_body"]
+
+_METHODS = ("parameters", "forward", "backward", "stream", "frames")
+
+
+def check_body(name: str, body: Any) -> None:
+    """Raise a TypeError that begins with `name` where `body` lacks a method that models call."""
+    lacks = [method for method in _METHODS if not callable(getattr(body, method, None))]
+    if lacks or isinstance(body, type):
+        raise TypeError(f"{name}: expected a layer such as Elman(...), got {body!r}")
+
+
+def body_class(kind: str) -> Any:
+    """Return the class that is registered for a kind (entry-point group ``fastrnn.bodies``)."""
+    for entry in importlib.metadata.entry_points(group="fastrnn.bodies", name=kind):
+        return entry.load()
+    raise ValueError(f"kind: expected that of a body that is installed, got {kind!r}")
+
+
+def describe_body(body: Any) -> dict[str, Any]:
+    """Return the kind and the configuration of a body, in a form that JSON can hold."""
+    return {"kind": body.kind, "config": body.config()}
+
+
+def make_body(described: dict[str, Any], **settings: Any) -> Any:
+    """Return a body from what `describe_body` returned, with some of its settings changed."""
+    return body_class(described["kind"]).from_config({**described["config"], **settings})
+
+
+class RecordingBody:
+    """A body that is another one, and keeps what the last call of `backward` took and returned.
+
+    So the gradient in the input, which no model returns, is seen without a second way through it.
+
+    Attributes
+    ----------
+    dh : ndarray
+        The gradient in the body's result.
+    state : object
+        What its `forward` had returned.
+    gradients : Gradients
+        What `backward` returned.
+    """
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self.dh: Any = None
+        self.state: Any = None
+        self.gradients: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
+
+    def backward(self, dh: Any, state: Any, **settings: Any) -> Any:
+        self.dh, self.state = dh, state
+        self.gradients = self._body.backward(dh, state, **settings)
+        return self.gradients

@@ -5,7 +5,9 @@ nothing; a kernel is compiled at its first call and then kept on disk.
 """
 
 from fastrnn.elman import Elman, elman_backward, elman_forward
+from fastrnn.flow import gradient_flow
 from fastrnn.generation import generate
+from fastrnn.gradient_check import gradcheck
 from fastrnn.jordan import Jordan, jordan_backward, jordan_forward
 from fastrnn.layer import Gradients
 from fastrnn.loading import load
@@ -13,6 +15,7 @@ from fastrnn.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared
 from fastrnn.model import SequenceModel
 from fastrnn.optimizers import SGD, AdaGrad, Adam, RMSProp, clip_by_norm
 from fastrnn.results import ElmanGrads, ElmanState, JordanGrads, JordanState, Loss
+from fastrnn.stack import Stack
 from fastrnn.threads import thread_count
 from fastrnn.training import History, fit
 
@@ -33,11 +36,14 @@ __all__ = [
     "Loss",
     "RMSProp",
     "SequenceModel",
+    "Stack",
     "clip_by_norm",
     "elman_backward",
     "elman_forward",
     "fit",
     "generate",
+    "gradcheck",
+    "gradient_flow",
     "jordan_backward",
     "jordan_forward",
     "load",

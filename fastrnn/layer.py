@@ -62,11 +62,26 @@ class Body(Protocol):
     """
 
     kind: str
-    gives_outputs: bool
-    input_size: int
-    output_size: int
-    dtype: np.dtype[Any]
-    right_context: int
+
+    @property
+    def gives_outputs(self) -> bool:
+        """Whether it gives the outputs itself."""
+
+    @property
+    def input_size(self) -> int:
+        """The number of input features or of different token ids."""
+
+    @property
+    def output_size(self) -> int:
+        """The size of an output frame."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The floats' type."""
+
+    @property
+    def right_context(self) -> int:
+        """How many frames after its own an output frame may need: the delay of a stream."""
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return the parameters by name; writing into them changes the body."""

@@ -1,9 +1,8 @@
 """Models read from files: `load` (the writing part is `SequenceModel.save`)."""
 
-import importlib.metadata
 import os
-from typing import Any
 
+from fastrnn.bodies import make_body
 from fastrnn.checkpoint import load_arrays
 from fastrnn.model import SequenceModel
 
@@ -50,11 +49,11 @@ loss='softmax', readout='each')
     if not isinstance(config, dict):
         raise ValueError(f"path: expected a saved model, got {os.fspath(path)!r} without one")
     try:
-        body = _body_class(config["body"]["kind"]).from_config(config["body"]["config"])
+        body = make_body(config["body"])
         model = SequenceModel(
             body, config["output_size"], loss=config["loss"], readout=config["readout"], rng=0
         )
-    except (KeyError, TypeError) as error:  # written by another version, or by hand
+    except (KeyError, TypeError, ValueError) as error:  # written by another version, or by hand
         raise ValueError(
             f"path: expected a model of this version, got {os.fspath(path)!r}: {error}"
         ) from error
@@ -68,9 +67,3 @@ loss='softmax', readout='each')
         array[...] = arrays[name]
     model.restore_sampling(metadata.get("sampling", {}))
     return model
-
-
-def _body_class(kind: str) -> Any:
-    for entry in importlib.metadata.entry_points(group="fastrnn.bodies", name=kind):
-        return entry.load()
-    raise ValueError(f"path: expected a model with a body that is installed, got {kind!r}")

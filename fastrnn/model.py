@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
+from fastrnn.bodies import check_body, describe_body
 from fastrnn.checkpoint import save_arrays
 from fastrnn.layer import Body
 from fastrnn.linear import linear_backward, linear_forward
@@ -26,7 +27,7 @@ class SequenceModel:
 
     Parameters
     ----------
-    body : Elman, Jordan, TDNN
+    body : Elman, Jordan, TDNN, Stack
         The network below the output layer. It is used, not copied. A Jordan body gives the outputs
         itself: the model then adds no V and c of its own.
     output_size : int
@@ -41,7 +42,7 @@ class SequenceModel:
 
     Attributes
     ----------
-    body : Elman, Jordan, TDNN
+    body : Elman, Jordan, TDNN, Stack
         The network below.
     V, c : ndarray, shapes (q, m), (q,)
         The output layer's parameters; with a Jordan body see there.
@@ -78,10 +79,7 @@ class SequenceModel:
         readout: str = "each",
         rng: int | np.random.Generator | None = None,
     ) -> None:
-        methods = ("parameters", "forward", "backward", "stream", "frames")
-        lacks = [name for name in methods if not callable(getattr(body, name, None))]
-        if lacks or isinstance(body, type):
-            raise TypeError(f"body: expected a layer such as Elman(...), got {body!r}")
+        check_body("body", body)
         self.body: Any = body
         self.loss_kind = choice("loss", loss, LOSSES)
         self.readout = choice("readout", readout, READOUTS)
@@ -125,7 +123,7 @@ class SequenceModel:
     def config(self) -> dict[str, Any]:
         """Return what makes a model of this kind, in a form that JSON can hold."""
         return {
-            "body": {"kind": self.body.kind, "config": self.body.config()},
+            "body": describe_body(self.body),
             "output_size": self.output_size,
             "loss": self.loss_kind,
             "readout": self.readout,

@@ -59,7 +59,7 @@ def fed_forward(
     args, x = _arguments(body, x)
     y = _check_targets(args, loss, y)
     forced = np.ones(args.shape("T B"), np.bool_)
-    return body.forward(x, y, forced=forced, lengths=lengths, threads=threads, **more)
+    return body.forward(x, y=y, forced=forced, lengths=lengths, threads=threads, **more)
 
 
 def fed_loss(
@@ -83,7 +83,7 @@ def fed_loss(
     if body.teacher_forcing > 0 if forced is None else forced.any():
         _check_feedback(body, loss)
     weights = reduction_weights(reduction, check_weights(args, weights), valid)
-    state = body.forward(x, targets, forced=forced, lengths=valid, threads=threads, **more)
+    state = body.forward(x, y=targets, forced=forced, lengths=valid, threads=threads, **more)
     return kind.kernel(state.o, targets, valid, weights), state
 
 

@@ -21,6 +21,8 @@ def body(kind, padding="zero"):
         return fastrnn.Elman(P, M, dtype=float, rng=1)
     if kind == "jordan":
         return fastrnn.Jordan(P, M, Q, dtype=float, rng=1)
+    if kind == "stack":
+        return fastrnn.Stack([body("tdnn"), fastrnn.Elman(M, 6, dtype=float, rng=1)])
     return tdnn.TDNN(P, [(6, (-1, 0, 1)), (M, (-2, 1))], padding=padding, dtype=float, rng=1)
 
 
@@ -85,12 +87,13 @@ PASSES = {
     "jordan model": model_pass("jordan", "softmax", "each"),
     "tdnn model": model_pass("tdnn", "sigmoid", "each"),
     "tdnn mean": model_pass("tdnn", "squared", "mean"),
+    "stack model": model_pass("stack", "softmax", "each"),
 }
 # Arguments that are not called by their public names.
 PUBLIC = {"taps": "W", "back": "W"}
 # Those whose first axis is none of steps or sequences, whatever its size.
 WEIGHTS = ("taps", "V", "c")
-CLASSES = ("softmax", "elman model", "elman last", "jordan model")
+CLASSES = ("softmax", "elman model", "elman last", "jordan model", "stack model")
 every = pytest.mark.parametrize("name", PASSES)
 
 

@@ -1,5 +1,6 @@
 """What the layers of every family share: their gradients, and the protocol of a model's body."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -79,3 +80,10 @@ class Body(Protocol):
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Return a stream of `batch_size` parallel sequences, at their start."""
+
+    def unfold(self, graph: Any, x: Any, parameters: Mapping[str, Any], **states: Any) -> list[Any]:
+        """Write the body out on a `fastrnn.graph.Graph`, for `fastrnn.graph.unfold`.
+
+        `x` are the input's `fastrnn.graph.Frames`, `parameters` their nodes by name. Returns the
+        `Frames` of each layer; the last are those that an output layer reads.
+        """

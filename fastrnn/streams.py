@@ -75,16 +75,23 @@ class ModelStream:
     """
 
     def __init__(
-        self, frames: Stream, V: NDArray[Any], c: NDArray[Any], loss: str, readout: str
+        self,
+        frames: Stream,
+        output_layer: tuple[NDArray[Any], NDArray[Any]] | None,
+        loss: str,
+        readout: str,
     ) -> None:
-        self._frames = frames
-        self._V, self._c = V.copy(), c.copy()
+        """Begin; without an output layer the frames are outputs, and their stream takes `z`."""
+        self._frames: Any = frames
+        self._output_layer = None
+        if output_layer is not None:
+            self._output_layer = output_layer[0].copy(), output_layer[1].copy()
         self._to_prediction = LOSSES[loss].predict
         self._mean = readout == "mean"
         self._sum: Any = 0
         self._seen = 0
 
-    def step(self, x_t: ArrayLike) -> NDArray[Any] | None:
+    def step(self, x_t: ArrayLike, z: ArrayLike | None = None) -> NDArray[Any] | None:
         """Return the next prediction (batch_size, q), or None while none is due.
 
         A body with right context r answers for frame t - r (a strided one, at every s-th step).
@@ -93,13 +100,20 @@ class ModelStream:
         ----------
         x_t : array_like, shape (batch_size, p), or integers (batch_size,)
             The frame, in the model's dtype, or its token ids.
+        z : array_like, shape (batch_size, q), or integers (batch_size,), optional
+            Only over a body that feeds its outputs back (Jordan): see `JordanStream.step`.
 
         Raises
         ------
         TypeError, ValueError
-            If `x_t` is not as said; the state is then unchanged.
+            If an argument is not as said; the state is then unchanged.
         """
-        frame = self._frames.step(x_t)
+        if z is None:
+            frame = self._frames.step(x_t)
+        elif self._output_layer is None:
+            frame = self._frames.step(x_t, z)
+        else:
+            raise ValueError("z: expected None over a body without output feedback, got an array")
         return None if frame is None else self._predict(frame)
 
     def flush(self) -> list[NDArray[Any]]:
@@ -117,7 +131,10 @@ class ModelStream:
             self._seen += 1
             frame = self._sum / frame.dtype.type(self._seen)
         lengths = np.ones(len(frame), np.int64)
-        outputs = linear_forward(frame[None], self._V, self._c, lengths, 1)
+        if self._output_layer is None:
+            outputs = frame[None].copy()
+        else:
+            outputs = linear_forward(frame[None], *self._output_layer, lengths, 1)
         if self._to_prediction is not None:
             self._to_prediction(outputs, lengths, outputs)
         return outputs[0]

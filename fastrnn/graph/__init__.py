@@ -14,6 +14,7 @@ from fastrnn.graph.arithmetic import (
     total,
     transpose,
 )
+from fastrnn.graph.arrows import Arrow, Fold, arrows_between, fold, symbol_and_time
 from fastrnn.graph.frames import Frames, elman_frames, jordan_frames, masked, rows_times
 from fastrnn.graph.functions import (
     activate,
@@ -36,17 +37,21 @@ from fastrnn.graph.nodes import Graph, Node, Operation
 from fastrnn.graph.unfolding import Unfolded, unfold
 
 __all__ = [
+    "Arrow",
+    "Fold",
     "Frames",
     "Graph",
     "Node",
     "Operation",
     "Unfolded",
     "activate",
+    "arrows_between",
     "broadcast_to",
     "build_grad",
     "columns",
     "elman_frames",
     "exp",
+    "fold",
     "jordan_frames",
     "log",
     "log_sum_exp",
@@ -64,6 +69,7 @@ __all__ = [
     "stack",
     "step",
     "sum_to",
+    "symbol_and_time",
     "tanh",
     "total",
     "transpose",

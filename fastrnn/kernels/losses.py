@@ -20,7 +20,14 @@ from fastrnn.simd import (
 from fastrnn.simd.functions import exp_below_zero
 from fastrnn.simd.packing import load_part_or_all, store_part_or_all
 
-__all__ = ["sigmoid", "sigmoid_cross_entropy", "softmax", "softmax_cross_entropy", "squared_error"]
+__all__ = [
+    "sigmoid",
+    "sigmoid_cross_entropy",
+    "softmax",
+    "softmax_cross_entropy",
+    "softmax_row",
+    "squared_error",
+]
 
 
 @kernel
@@ -43,7 +50,7 @@ def softmax_cross_entropy(o, targets, lengths=None, weights=None, do=None):
                 row[:] = 0
                 continue
             target = targets[t, b]
-            value += w * (_softmax_row(o[t, b], row, w) - o[t, b, target])
+            value += w * (softmax_row(o[t, b], row, w) - o[t, b, target])
             row[target] -= o.dtype.type(w)
     restore_subnormals(mode)
     return Loss(value, grad)
@@ -60,7 +67,7 @@ def _weight(weights, lengths, t, b):
 
 
 @part
-def _softmax_row(o, out, w):
+def softmax_row(o, out, w):
     """Store w softmax(o) in `out` and return logsumexp(o): exp never overflows."""
     n, step = o.size, lanes(o)
     nothing = broadcast(o.dtype.type(-np.inf))  # its exp is 0
@@ -93,7 +100,7 @@ def softmax(o, lengths=None, out=None):
     for t in range(o.shape[0]):
         for b in range(o.shape[1]):
             if t < valid[b]:
-                _softmax_row(o[t, b], yhat[t, b], 1.0)
+                softmax_row(o[t, b], yhat[t, b], 1.0)
             else:
                 yhat[t, b] = 0
     return yhat

@@ -1,4 +1,4 @@
-"""Figures 1 to 4: recurrent and time-delay networks, drawn from their graphs (MATH.md section 6).
+"""Figures 1 to 5: recurrent and time-delay networks, drawn from their graphs (MATH.md section 6).
 
 Nodes and arrows come from `fastrnn.graph.unfold`; only where a symbol stands is laid down here.
 """
@@ -32,7 +32,7 @@ def draw(figure: str, steps: int | None = None) -> str:
     ----------
     figure : str
         A key of `FIGURES`: "folded", "tdnn", "hidden-to-hidden", "output-to-hidden",
-        "teacher-forcing", or "1" to "4" for the first four.
+        "teacher-forcing", or its number.
     steps : int, optional
         T, over how many steps the network is unfolded. Default: 3, of the TDNN 7.
 
@@ -54,10 +54,8 @@ def draw(figure: str, steps: int | None = None) -> str:
     >>> draw("hidden-to-hidden", 2).count("<circle")
     11
     """
-    names = list(FIGURES)
-    numbers = {str(i + 1): name for i, name in enumerate(names[:4])}
-    name = choice("figure", figure, [*names, *numbers])
-    chosen = FIGURES[numbers.get(name, name)]
+    names = {a: name for name, known in FIGURES.items() for a in (name, known.number)}
+    chosen = FIGURES[names[choice("figure", figure, names)]]
     return chosen.draw(count("steps", chosen.steps if steps is None else steps))
 
 
@@ -185,14 +183,15 @@ def _body(kind: str) -> Any:
 
 
 class _Figure(NamedTuple):
+    number: str
     draw: Callable[[int], str]
     steps: int
 
 
 FIGURES = {
-    "folded": _Figure(_folded, 3),
-    "tdnn": _Figure(_tdnn, 7),
-    "hidden-to-hidden": _Figure(_hidden_to_hidden, 3),
-    "output-to-hidden": _Figure(_output_to_hidden, 3),
-    "teacher-forcing": _Figure(_teacher_forcing, 3),
+    "folded": _Figure("1", _folded, 3),
+    "tdnn": _Figure("2", _tdnn, 7),
+    "hidden-to-hidden": _Figure("3", _hidden_to_hidden, 3),
+    "output-to-hidden": _Figure("4", _output_to_hidden, 3),
+    "teacher-forcing": _Figure("5", _teacher_forcing, 3),
 }

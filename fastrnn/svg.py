@@ -105,7 +105,8 @@ class Picture:
         ET.SubElement(self._layers[0], "path", {"d": path, "fill": "none", **attributes})
 
     def _label(self, x: float, y: float, text: str) -> None:
-        width = 12 + 9 * len(text) - 5 * text.count("[")
+        index = sum(character in "0123456789[" for character in text)
+        width = 12 + 9 * len(text) - 5 * index
         place = {"x": _number(x - width / 2), "y": _number(y - 11), "rx": "8"}
         size = {"width": _number(width), "height": "22", "fill": _PAPER}
         ET.SubElement(self._layers[1], "rect", {**place, **size})

@@ -47,7 +47,7 @@ def tdnn_frames(
         The states h.
     """
     W, b = parameters[f"W{index}"], parameters[f"b{index}"]
-    matrices = [graph.call(W[j], f"W{index}[{j}]") for j in range(len(offsets))]
+    matrices = [graph.call(W[j], f"{W.name}[{j}]") for j in range(len(offsets))]
     counts = [output_length(int(n), offsets, padding, stride) for n in x.lengths]
     lengths = np.array(counts, np.int64)
     states = []

@@ -77,18 +77,17 @@ def elman_frames(
     activation : {"tanh", "relu", "sigmoid", "identity"}
         The function f.
     h0 : array_like, shape (B, m), optional
-        The initial states; zero by default. Their node is named ``h(0)``.
+        The initial states; zero by default.
     resets : array_like of bool, shape (T, B), optional
         Where the state returns to h0 before that step.
 
     Returns
     -------
     list of Frames
-        The states h.
+        The initial state (one frame before the first, hence ``h(0)``), and the states h.
     """
     U, W, b = parameters["U"], parameters["W"], parameters["b"]
     start = _initial_state(graph, "h0", h0, (len(x.lengths), W.shape[0]), W.dtype)
-    graph.call(start, "h(0)")
     restart = _check_resets(resets, x)
     h, states = start, []
     for t, x_t in enumerate(x.nodes):
@@ -96,7 +95,7 @@ def elman_frames(
             h = masked(start, restart[t]) + masked(h, ~restart[t])
         h = masked(activate(activation, rows_times(h, W) + rows_times(x_t, U) + b), x.valid(t))
         states.append(h)
-    return [x._replace(symbol="h", nodes=tuple(states))]
+    return [_before(x, "h", start), x._replace(symbol="h", nodes=tuple(states))]
 
 
 def jordan_frames(
@@ -129,7 +128,7 @@ def jordan_frames(
         What is fed in its place (teacher forcing): class numbers (B,), which stand for one-hot
         rows, or rows (B, q).
     z0 : array_like, shape (B, q), optional
-        What the first step is fed; zero by default. Its node is named ``z(0)``.
+        What the first step is fed; zero by default.
     forced : array_like of bool, shape (T, B), optional
         Which steps are fed y(t-1), the others their own z(t-1). Default: all, where there is y.
     resets : array_like of bool, shape (T, B), optional
@@ -138,7 +137,7 @@ def jordan_frames(
     Returns
     -------
     list of Frames
-        The states h, and the outputs o.
+        What the first step is fed (``z(0)``), the states h, and the outputs o.
 
     Raises
     ------
@@ -148,7 +147,6 @@ def jordan_frames(
     """
     U, W, b, V, c = (parameters[name] for name in ("U", "W", "b", "V", "c"))
     start = _initial_state(graph, "z0", z0, (len(x.lengths), W.shape[1]), W.dtype)
-    graph.call(start, "z(0)")
     teacher = _check_forced(forced, x, y)
     if feedback not in ("softmax", "sigmoid", "identity") and not teacher[1:].all():
         raise ValueError(f"feedback: expected a differentiable one, got {feedback!r}")
@@ -174,6 +172,7 @@ def jordan_frames(
         states.append(masked(activate(activation, a), x.valid(t)))
         outputs.append(masked(rows_times(states[-1], V) + c, x.valid(t)))
     return [
+        _before(x, "z", start),
         x._replace(symbol="h", nodes=tuple(states)),
         x._replace(symbol="o", nodes=tuple(outputs)),
     ]
@@ -188,6 +187,11 @@ def _initial_state(
             f"{name}: expected {dtype} of shape {shape}, got {array.dtype} of shape {array.shape}"
         )
     return graph.input(array)
+
+
+def _before(x: Frames, symbol: str, node: Node) -> Frames:
+    """Return the frame that stands one before the first."""
+    return x._replace(symbol=symbol, nodes=(node,), start=x.start - x.stride)
 
 
 def _check_resets(resets: ArrayLike | None, x: Frames) -> NDArray[np.bool_]:

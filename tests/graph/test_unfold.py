@@ -167,12 +167,12 @@ def test_jordan_model_shares_the_targets_that_it_is_fed():
     model = fastrnn.SequenceModel(body)
     y = s.targets["softmax"]
     net = unfold(model, 6, x=s.x, targets=y, y=y)
+    users = [node.kind for node in net.graph.nodes if net.graph["y(2)"] in node.inputs]
+    assert sorted(users) == ["columns", "pick"]
     value, want = model.loss_and_grad(s.x, y)
     assert error(net.graph.evaluate(net.L), value) <= 1e-12
     got = gradients_of(net, net.L)
     assert_close({name: got[name] for name in want}, want, 1e-12)
-    users = [node.kind for node in net.graph.nodes if net.graph["y(2)"] in node.inputs]
-    assert sorted(users) == ["columns", "pick"]
     other = unfold(model, 6, x=s.x, targets=y, y=y.copy())
     assert "fed(2)" in other.graph
     assert error(other.graph.evaluate(other.L), value) <= 1e-12
@@ -195,6 +195,50 @@ def test_elman_resets_are_sequences_of_their_own():
         want["h0"] = want["h0"] + grads.dh0
         want["x"][part] = grads.dx
     assert_close(got, want, 1e-12)
+
+
+class Pile:
+    """A body that is made of others, each over the one before."""
+
+    def __init__(self, *bodies):
+        self.bodies = bodies
+        self.input_size, self.dtype = bodies[0].input_size, bodies[0].dtype
+        self.output_size = bodies[-1].output_size
+
+    def parameters(self):
+        return {f"{i}.{n}": a for i, b in enumerate(self.bodies) for n, a in b.parameters().items()}
+
+    def unfold(self, graph, x, parameters):
+        made = []
+        for i, body in enumerate(self.bodies):
+            own = {name: parameters[f"{i}.{name}"] for name in body.parameters()}
+            layers = body.unfold(graph, x, own)
+            made += [layer._replace(symbol=f"{i}.{layer.symbol}") for layer in layers]
+            x = layers[-1]
+        return made
+
+
+def test_bodies_may_be_made_of_bodies():
+    """Elman over a strided TDNN over Elman: what the protocol's Frames are for."""
+    s = make_case(33, 9, 3, 4, 5, 3)
+    low = fastrnn.Elman(4, 5, dtype=np.float64, rng=0)
+    middle = tdnn.TDNN(5, [(4, (-1, 1), 2)], padding="valid", dtype=np.float64, rng=1)
+    high = fastrnn.Elman(4, 3, dtype=np.float64, rng=2)
+    first = low.forward(s.x, lengths=s.lengths)
+    second = middle.forward(first.h, lengths=s.lengths)
+    third = high.forward(second.h, lengths=second.lengths)
+    dh = np.where(np.arange(len(third.h))[:, None] < second.lengths, 1.0, 0.0)[..., None]
+    dh = dh * np.random.default_rng(3).standard_normal(third.h.shape)
+    grads = [high.backward(dh, third)]
+    grads.append(middle.backward(grads[-1].dx, second))
+    grads.append(low.backward(grads[-1].dx, first))
+    want = {f"{i}.{n}": a for i, g in enumerate(reversed(grads)) for n, a in g.items()}
+    net = unfold(Pile(low, middle, high), 9, x=s.x, lengths=s.lengths)
+    assert error(outputs_of(net), third.h) <= 1e-12
+    assert_close(gradients_of(net, functional(net, dh)), want | {"x": grads[-1].dx}, 1e-12)
+    names = [node.name for node in net.h]
+    assert names == ["2.h(2)", "2.h(4)", "2.h(6)", "2.h(8)"]
+    assert {"0.h(0)", "0.h(9)", "1.W0[1]", "1.h0(2)", "2.h(0)", "2.W"} <= set(net.graph.names)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

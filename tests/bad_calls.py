@@ -5,6 +5,7 @@ import numpy as np
 import fastrnn
 import tdnn
 from fastrnn.elman import ElmanTrace
+from fastrnn.jordan import JordanTrace
 from tdnn.network import TDNNTrace
 
 T, B, P, M, Q = 6, 2, 3, 5, 4
@@ -26,9 +27,11 @@ def model(body="elman", **settings):
 
 EACH, LAST, LABEL = model(), model(readout="last"), model(loss="sigmoid", readout="mean")
 TIME = model("tdnn")
+FED = fastrnn.SequenceModel(fastrnn.Jordan(P, M, Q, dtype=float, rng=0))
 # What forward returns for X; made by hand, so that collecting the tests compiles nothing.
 FULL = np.array([T, T])
 TRACE = ElmanTrace(H, H0, X, None, None)
+FED_TRACE = JordanTrace(H, OUT, OUT, X, None, None, None, None, None)
 TIME_TRACE = TDNNTrace(H, FULL, X, None, (tdnn.TDNNState(H, FULL),))
 WEIGHTS = {
     "weight_ih_l0": U, "weight_hh_l0": W, "bias_ih_l0": BIAS, "bias_hh_l0": BIAS,
@@ -65,6 +68,14 @@ RIGHT = {
     tdnn.tdnn_backward: {
         "dh": H, "x": X, "h": H, "W": TAPS, "offsets": (-1, 0), "padding": "zero",
     },
+    fastrnn.Jordan: {"input_size": P, "hidden_size": M, "output_size": Q},
+    FED.body.forward: {"x": X, "y": IDS, "z0": OUT[0]},
+    FED.body.backward: {"do": OUT, "state": FED_TRACE},
+    FED.body.carry: {"state": FED_TRACE, "steps": 3},
+    FED.body.stream: {},
+    FED.forward: {"x": X, "y": IDS},
+    FED.loss: {"x": X, "targets": IDS, "lengths": [T, 2]},
+    FED.loss_and_grad: {"x": X, "targets": IDS, "weights": ONES},
     tdnn.TDNN: {"input_size": P, "layers": "-1,0 0,2", "hidden_size": M},
     TIME.body.forward: {"x": X},
     TIME.body.backward: {"dh": H, "state": TIME_TRACE},
@@ -267,7 +278,7 @@ TABLE = [
     ),
     *(
         (stream, "batch_size", *case)
-        for stream in (EACH.body.stream, EACH.stream, TIME.body.stream)
+        for stream in (EACH.body.stream, EACH.stream, TIME.body.stream, FED.body.stream)
         for case in (
             (0, ValueError, "batch_size", "an integer >= 1", "got 0"),
             (2.0, TypeError, "batch_size", "an integer >= 1", "got 2.0"),
@@ -299,6 +310,70 @@ TABLE = [
         )
     ),
     (EACH.forward, "y", IDS, TypeError, "y", "None with a body of kind 'elman'", "got ndarray"),
+    (EACH.loss, "forced", True, ValueError, "forced", "None with a body of kind 'elman'", "True"),
+    *rows(
+        fastrnn.Jordan,
+        ("output_size", 0, ValueError, "output_size", "an integer >= 1", "got 0"),
+        ("output_size", 2.0, TypeError, "output_size", "an integer >= 1", "got 2.0"),
+        ("feedback", "relu", ValueError, "feedback", "['softmax', 'sigmoid',", "got 'relu'"),
+        ("feedback", None, TypeError, "feedback", "one of ['softmax'", "got None"),
+        ("teacher_forcing", 1.5, ValueError, "teacher_forcing", "number from 0 to 1", "got 1.5"),
+        ("teacher_forcing", np.nan, ValueError, "teacher_forcing", "from 0 to 1", "got nan"),
+        ("teacher_forcing", True, TypeError, "teacher_forcing", "a number", "got True"),
+        ("rng", "0", TypeError, "rng", "numpy.random.Generator or None", "got '0'"),
+        *ACTIVATION,
+    ),
+    *rows(
+        FED.body.forward,
+        ("x", X32, TypeError, "x", "expected float64", "got float32"),
+        ("y", IDS + Q, ValueError, "y", "integers from 0 to 3", "got 4 at position (0, 0)"),
+        ("y", IDS[1:], ValueError, "x, y", "T = 6 as in x", "got shape (5, 2)"),
+        ("y", OUT[..., 1:], ValueError, "output_size, y", "q = 4", "got shape (6, 2, 3)"),
+        ("y", OUT.astype("f4"), TypeError, "y", "expected float64", "got float32"),
+        ("z0", OUT[0, 1:], ValueError, "x, z0", "B = 2 as in x", "got shape (1, 4)"),
+        ("z0", OUT[0, :, 1:], ValueError, "output_size, z0", "q = 4", "got shape (2, 3)"),
+        ("forced", ONES, TypeError, "forced", "bool of shape (T, B)", "got float64"),
+        ("forced", ONES[1:] > 0, ValueError, "x, forced", "T = 6", "got shape (5, 2)"),
+        ("resets", IDS, TypeError, "resets", "bool of shape (T, B)", "got int64"),
+        ("rng", 0.5, TypeError, "rng", "an integer >= 0", "got 0.5"),
+        *THREADS[:1],
+    ),
+    *rows(
+        FED.body.backward,
+        ("state", TRACE, TypeError, "state", "what forward returned", "got ElmanTrace"),
+        ("state", FED_TRACE._replace(h=H[..., 1:]), ValueError, "hidden_size, state.h", "m = 5"),
+        ("state", FED_TRACE._replace(o=OUT[1:]), ValueError, "state.h, state.o", "T = 6"),
+        ("do", OUT[:2], ValueError, "state.h, do", "T = 6", "got shape (2, 2, 4)"),
+        ("do", OUT.astype("f4"), TypeError, "do", "expected float64", "got float32"),
+    ),
+    (FED.body.carry, "steps", T + 1, ValueError, "steps", "0 to T = 6", "got 7"),
+    (
+        fastrnn.SequenceModel, "body", fastrnn.Jordan(P, M, 7), ValueError, "body, output_size",
+        "None, or 7 as in body", "got 4",
+    ),
+    *rows(
+        FED.forward,
+        ("y", OUT, TypeError, "y", "integers of shape (T, B)", "got float64"),
+        ("y", IDS - 1, ValueError, "y", "0 to 3", "got -1 at position (0, 0)"),
+        ("y", IDS[1:], ValueError, "x, y", "T = 6 as in x", "got shape (5, 2)"),
+    ),
+    *(
+        (method, *case)
+        for method in (FED.loss, FED.loss_and_grad)
+        for case in (
+            ("x", X32, TypeError, "x", "expected float64", "got float32"),
+            ("x", IDS - 1, ValueError, "x", "0 to 2", "got -1 at position (0, 0)"),
+            ("targets", IDS[:5], ValueError, "x, targets", "T = 6 as in x", "got shape (5, 2)"),
+            ("targets", IDS + 4, ValueError, "targets", "0 to 3", "got 4 at position (0, 0)"),
+            ("targets", LABELS, TypeError, "targets", "integers of shape (T, B)", "float64"),
+            ("weights", [1, 1], ValueError, "weights", "shape (T, B)", "got shape (2,)"),
+            ("lengths", [1, 2, 3], ValueError, "x, lengths", "B = 2 as in x", "got shape (3,)"),
+            ("reduction", "max", ValueError, "reduction", "['mean', 'sum']", "got 'max'"),
+            ("forced", ONES, TypeError, "forced", "bool of shape (T, B)", "got float64"),
+            ("forced", "yes", TypeError, "forced", "bool of shape (T, B)", "got <U3"),
+            ("forced", ONES[1:] > 0, ValueError, "x, forced", "T = 6", "got shape (5, 2)"),
+        )
+    ),
     *(
         (method, *case)
         for method in (EACH.loss, EACH.loss_and_grad, TIME.loss)

@@ -19,6 +19,8 @@ PADDING = np.arange(T)[:, None] >= LENGTHS
 def body(kind, padding="zero"):
     if kind == "elman":
         return fastrnn.Elman(P, M, dtype=float, rng=1)
+    if kind == "jordan":
+        return fastrnn.Jordan(P, M, Q, dtype=float, rng=1)
     return tdnn.TDNN(P, [(6, (-1, 0, 1)), (M, (-2, 1))], padding=padding, dtype=float, rng=1)
 
 
@@ -68,10 +70,11 @@ PASSES = {
     "squared": loss_pass(fastrnn.squared_error),
     "elman model": model_pass("elman", "softmax", "each"),
     "elman last": model_pass("elman", "softmax", "last"),
+    "jordan model": model_pass("jordan", "softmax", "each"),
     "tdnn model": model_pass("tdnn", "sigmoid", "each"),
     "tdnn mean": model_pass("tdnn", "squared", "mean"),
 }
-CLASSES = ("softmax", "elman model", "elman last")
+CLASSES = ("softmax", "elman model", "elman last", "jordan model")
 every = pytest.mark.parametrize("name", PASSES)
 
 

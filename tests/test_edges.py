@@ -213,7 +213,7 @@ def test_fewer_steps_than_the_window(readout, steps):
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", ">i4", "u8"])
-@pytest.mark.parametrize("name", ["elman", "tdnn", "elman model", "tdnn mean"])
+@pytest.mark.parametrize("name", ["elman", "tdnn", "elman model", "jordan model", "tdnn mean"])
 def test_token_ids_of_any_integer_kind(name, dtype):
     a = arguments(name, tokens=True)
     want = PASSES[name](a)
@@ -250,6 +250,7 @@ FLOATS = {
     "sigmoid": ("o", "targets"),
     "squared": ("o", "targets"),
     "elman model": ("x",),
+    "jordan model": ("x",),
     "tdnn model": ("x", "targets"),
     "tdnn mean": ("x", "targets"),
 }

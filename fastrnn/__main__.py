@@ -1,14 +1,19 @@
-"""`python -m fastrnn`: what is installed and what the machine can do; `warmup` compiles ahead."""
+"""`python -m fastrnn`: what is installed and what the machine can do.
+
+`warmup` compiles ahead; `draw` draws the figures of docs/math.md.
+"""
 
 import argparse
 import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import fastrnn
+from fastrnn.checkpoint import write_atomically
 from fastrnn.environment import describe
+from fastrnn.figures import FIGURES, draw
 from fastrnn.warmup import Family, warmup
 
 __all__ = ["main"]
@@ -21,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print facts about the installation, or compile ahead; return the exit code."""
+    """Print facts about the installation, compile ahead, or draw; return the exit code."""
     parser = _Parser(
         prog="python -m fastrnn",
         description="Print versions, processor features, threads, and whether a GPU can be used.",
@@ -30,15 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the same as JSON")
     parser.add_argument("--version", action="version", version=f"fastrnn {fastrnn.__version__}")
     about = "compile the kernels now and keep them in the cache"
-    commands = parser.add_subparsers(dest="command", metavar="warmup")
+    commands = parser.add_subparsers(dest="command", metavar="command")
     warm = commands.add_parser("warmup", help=about, description=about, allow_abbrev=False)
     warm.add_argument(
         "--dtype", choices=("float32", "float64"), default="float32", help="default: float32"
     )
+    _add_draw(commands)
     options = parser.parse_args(arguments)
     if options.json and options.command:
         parser.error("argument --json: expected no command beside it")
     try:
+        if options.command == "draw":
+            return _draw(options)
         return _warm_up(options.dtype) if options.command else _print_facts(options.json)
     except ValueError as error:  # FASTRNN_NUM_THREADS holds nonsense
         parser.exit(2, f"python -m fastrnn: error: {error}\n")
@@ -52,6 +60,38 @@ def _print_facts(as_json: bool) -> int:
     width = max(map(len, facts))
     for name, fact in facts.items():
         print(f"{name:{width}}  {' '.join(fact) if isinstance(fact, list) else fact}")
+    return 0
+
+
+def _add_draw(commands: Any) -> None:
+    about = "draw a network as a graph over time, as SVG"
+    told = "; ".join(f"{name} ({figure.number})" for name, figure in FIGURES.items())
+    draws = commands.add_parser(
+        "draw",
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}. Figures: {told}.",
+        allow_abbrev=False,
+    )
+    names = [a for name, figure in FIGURES.items() for a in (figure.number, name)]
+    draws.add_argument("figure", metavar="FIGURE", choices=names, help="its name or number")
+    draws.add_argument("--steps", type=int, metavar="T", help="default: 3, of the TDNN 7")
+    draws.add_argument("-o", "--output", metavar="FILE", help="default: standard output")
+    draws.set_defaults(fail=draws.error)
+
+
+def _draw(options: argparse.Namespace) -> int:
+    """Write a figure to a file or to standard output; end with 2 where that is not possible."""
+    try:
+        picture = draw(options.figure, options.steps)
+    except (ModuleNotFoundError, ValueError) as error:  # no TDNN is installed, or --steps 0
+        options.fail(str(error))
+    if options.output is None:
+        sys.stdout.write(picture)
+        return 0
+    try:
+        write_atomically(os.path.realpath(options.output), picture.encode())
+    except OSError as error:
+        options.fail(f"argument -o: cannot write {options.output!r}: {error.strerror}")
     return 0
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_path", "load_arrays", "save_arrays"]
+__all__ = ["check_path", "load_arrays", "save_arrays", "write_atomically"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -77,7 +77,7 @@ def save_arrays(
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"path: expected an existing folder, got {folder!r}")
     write = _to_npz if suffix == ".npz" else _to_safetensors
-    _write_atomically(os.path.realpath(os.fsdecode(path)), write(ready, text))
+    write_atomically(os.path.realpath(os.fsdecode(path)), write(ready, text))
 
 
 def load_arrays(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
@@ -278,7 +278,7 @@ def _import_safetensors() -> Any:
     return safetensors.numpy
 
 
-def _write_atomically(path: str, data: bytes) -> None:
+def write_atomically(path: str, data: bytes) -> None:
     """Put `data` in the place of `path` in one step, on disk before the name points to it."""
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")

@@ -491,6 +491,20 @@ class Elman:
         carried[begun] = state.h[last[begun], begun]
         return {"h0": carried, "h_reset": h_reset}
 
+    def unfold(
+        self,
+        graph: Any,
+        x: Any,
+        parameters: Mapping[str, Any],
+        *,
+        h0: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+    ) -> list[Any]:
+        """Write the recurrence out on a graph; see `fastrnn.graph.elman_frames`."""
+        from fastrnn.graph import elman_frames  # only here: teaching and tests need it, no kernel
+
+        return elman_frames(graph, x, parameters, activation=self.activation, h0=h0, resets=resets)
+
     def stream(self, batch_size: int = 1) -> ElmanStream:
         """Return a stream of `batch_size` parallel sequences, at their start.
 

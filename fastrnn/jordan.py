@@ -1,5 +1,6 @@
 """Output-to-hidden (Jordan) network: the layer (MATH.md section 2)."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -287,13 +288,16 @@ class Jordan:
         named = {"U": grads.dU, "W": grads.dW, "b": grads.db, "V": grads.dV, "c": grads.dc}
         return Gradients(named, grads.dx, dz0=grads.dz0)
 
-    def carry(self, state: JordanTrace, steps: int) -> dict[str, Any]:
+    def carry(
+        self, state: JordanTrace, steps: int, *, forced: ArrayLike | None = None
+    ) -> dict[str, Any]:
         """Return {"z0": ...} with which `forward` goes on after the first `steps` of a trace.
 
         That is what the next step is fed, z(steps) of the same sequence: within the trace, what
         that step was fed there. After a sequence's last step (`steps` or its own length, whichever
         is less) it is what `forward` would have fed to one more step: its last target with the
-        probability `teacher_forcing`, if the trace has targets; else its last output, fed back.
+        probability `teacher_forcing`, if the trace has targets, or where `forced` says so; else its
+        last output, fed back.
 
         Parameters
         ----------
@@ -301,6 +305,8 @@ class Jordan:
             What `forward` returned.
         steps : int
             From 0 to T.
+        forced : array_like of bool, shape (B,), optional
+            Of which sequences that step is fed the last target. Default: drawn.
 
         Returns
         -------
@@ -332,17 +338,22 @@ class Jordan:
         z0[inside] = state.z[at[inside], row[inside]]
         ended = (at > 0) & (at == lengths)
         if ended.any():
-            z0[ended] = self._fed_next(args, state, at - 1, ended)
+            if forced is not None:
+                forced = args.booleans("forced", forced, "B")
+            z0[ended] = self._fed_next(args, state, at - 1, ended, forced)
         return {"z0": z0}
 
     def _fed_next(
-        self, args: Arguments, state: JordanTrace, last: NDArray[np.int64], ended: NDArray[np.bool_]
-    ) -> NDArray[Any]:
+        self, args: Arguments, state: JordanTrace, last: NDArray[np.int64],
+        ended: NDArray[np.bool_], marks: NDArray[np.bool_] | None,
+    ) -> NDArray[Any]:  # fmt: skip
         """Return what would be fed after step last[b] of the sequences that `ended`."""
         row = np.flatnonzero(ended)
         last = last[row]
         forced = np.full(row.size, state.y is not None)
-        if state.y is not None and self.teacher_forcing < 1:
+        if state.y is not None and marks is not None:
+            forced = marks[row]
+        elif state.y is not None and self.teacher_forcing < 1:
             forced = self._sampling.forced(ended.shape)[row]
         draws = (
             self._sampling.generator.random(ended.size)[row] if self.feedback == "sample" else None
@@ -356,6 +367,15 @@ class Jordan:
                 y = np.arange(q) == y[:, None]
             z[forced] = y
         return z
+
+    def unfold(self, graph: Any, x: Any, parameters: Mapping[str, Any], **feeds: Any) -> list[Any]:
+        """Write the recurrence out on a graph; see `fastrnn.graph.jordan_frames`."""
+        from fastrnn.graph import jordan_frames  # only here: teaching and tests need it, no kernel
+
+        activation, feedback = self.activation, self.feedback
+        return jordan_frames(
+            graph, x, parameters, activation=activation, feedback=feedback, **feeds
+        )
 
     def stream(self, batch_size: int = 1) -> JordanStream:
         """Return a stream of `batch_size` parallel sequences, at their start.

@@ -1,5 +1,6 @@
 """What the layers of every family share: their gradients, and the protocol of a model's body."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -55,7 +56,8 @@ class Body(Protocol):
     says so by `gives_outputs`: its `forward` also takes `y` and `forced` and returns a state with
     `o`, and its `backward` takes do = dL/do.
 
-    A recurrent body also has ``carry(state, steps)``: the keyword arguments of `forward` with
+    A recurrent body also has ``carry(state, steps)`` (one that gives the outputs: with ``forced``,
+    which sequences' next step is fed its target): the keyword arguments of `forward` with
     which the sequences go on after some steps, by name: arrays, copies all of them, or tuples of
     such and None. One whose name ends in ``_reset`` says where resets return to from then on; and
     `forward` takes ``resets``, boolean (T, B) or None.
@@ -106,3 +108,11 @@ class Body(Protocol):
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Return a stream of `batch_size` parallel sequences, at their start."""
+
+    def unfold(self, graph: Any, x: Any, parameters: Mapping[str, Any]) -> list[Any]:
+        """Write the body out on a `fastrnn.graph.Graph`, for `fastrnn.graph.unfold`.
+
+        `x` are the input's `fastrnn.graph.Frames`, `parameters` their nodes by name. Returns the
+        `Frames` of each layer; the last are those that an output layer reads. Recurrent bodies take
+        initial states and resets by the names that they have in `forward`.
+        """

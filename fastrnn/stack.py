@@ -238,6 +238,7 @@ class Stack:
         forced: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         resets: ArrayLike | None = None,
+        h_reset: Sequence[Any] | None = None,
         threads: int | None = None,
     ) -> StackTrace:
         """Compute the frames of every body.
@@ -255,6 +256,9 @@ class Stack:
             Valid steps of each sequence. Default: T for all.
         resets : array_like of bool, shape (T, B), optional
             Before which steps the states return to h0; only if all bodies are recurrent.
+        h_reset : sequence, optional
+            For each body the states that resets return to, where they are not h0; see
+            `elman_forward`.
         threads : int, optional
             See `fastrnn.thread_count`. The result's bits do not depend on it.
 
@@ -284,11 +288,12 @@ class Stack:
         if resets is not None:
             self._check_resets(resets)
         starts = self._for_each_body("h0", h0)
+        homes = self._for_each_body("h_reset", h_reset)
         states: list[Any] = []
-        for body, start in zip(self.bodies, starts, strict=True):
+        for body, start, home in zip(self.bodies, starts, homes, strict=True):
             settings: dict[str, Any] = {str(start_name(body)): start} if start is not None else {}
-            if resets is not None:
-                settings["resets"] = resets
+            settings |= {} if resets is None else {"resets": resets}
+            settings |= {} if home is None else {"h_reset": home}
             if self.gives_outputs and body is self.bodies[-1]:
                 settings |= fed
             states.append(body.forward(x, lengths=lengths, threads=threads, **settings))
@@ -314,7 +319,8 @@ class Stack:
         if len(values) != len(self.bodies):
             raise ValueError(f"{name}: expected {len(self.bodies)} entries, got {len(values)}")
         for place, (body, value) in enumerate(zip(self.bodies, values, strict=True)):
-            if value is not None and start_name(body) is None:
+            refused = name == "h_reset" and not takes(body.forward, name)
+            if value is not None and (refused or start_name(body) is None):
                 raise ValueError(
                     f"{name}: expected None in place {place}, for a body of kind {body.kind!r}, "
                     f"got {type(value).__name__}"
@@ -378,18 +384,23 @@ class Stack:
 
     @property
     def carry(self) -> Callable[[StackTrace, int], dict[str, Any]]:
-        """The method ``carry(state, steps)``; there is none unless every body has one.
+        """The method ``carry(state, steps, **fed)``; there is none unless every body has one.
 
         It returns the keyword arguments of `forward` with which the sequences go on after `steps`
-        steps of the trace `state`.
+        steps of the trace `state`: h0, and h_reset if every body has one. `fed` goes to the highest
+        body's `carry`.
         """
         parts = [body.carry for body in self.bodies]  # an AttributeError where one has none
 
-        def carry(state: StackTrace, steps: int) -> dict[str, Any]:
+        def carry(state: StackTrace, steps: int, **fed: Any) -> dict[str, Any]:
             found = [part(trace, steps) for part, trace in zip(parts, state.states, strict=True)]
+            if fed:  # the highest body is to feed some of its targets
+                found[-1] = parts[-1](state.states[-1], steps, **fed)
             names = [start_name(body) for body in self.bodies]
             starts = (part.get(name) for part, name in zip(found, names, strict=True))
-            return {"h0": tuple(starts)}
+            onward: dict[str, Any] = {"h0": tuple(starts)}
+            homes = tuple(part.get("h_reset") for part in found)
+            return onward | ({} if any(home is None for home in homes) else {"h_reset": homes})
 
         return carry
 
@@ -404,3 +415,29 @@ class Stack:
         (1, 5)
         """
         return StackStream([body.stream(batch_size) for body in self.bodies])
+
+    def unfold(
+        self,
+        graph: Any,
+        x: Any,
+        parameters: Mapping[str, Any],
+        *,
+        h0: Any = None,
+        resets: ArrayLike | None = None,
+        **fed: Any,
+    ) -> list[Any]:
+        """Write the bodies out on a graph, one over the other; see `fastrnn.graph.unfold`.
+
+        `h0` has an entry for each body, as in `forward`; `fed` is what the highest body is fed.
+        """
+        frames: list[Any] = []
+        starts = self._for_each_body("h0", h0)
+        for place, (body, start) in enumerate(zip(self.bodies, starts, strict=True)):
+            own = {name: parameters[f"{place}.{name}"] for name in body.parameters()}
+            states: dict[str, Any] = {} if start is None else {str(start_name(body)): start}
+            states |= {} if resets is None else {"resets": resets}
+            states |= fed if body is self.bodies[-1] else {}
+            layers = body.unfold(graph, x, own, **states)
+            frames += [layer._replace(symbol=f"{place}.{layer.symbol}") for layer in layers]
+            x = layers[-1]
+        return frames

@@ -225,8 +225,9 @@ class Chunks:
         """Return what the window after this one begins with; nothing after the last."""
         if number + 1 >= self.count:
             return {}
-        body, steps = self._model.body, self.window(number + 1).begin - self.window(number).begin
-        onward: dict[str, Any] = body.carry(state, steps)
+        body, begin = self._model.body, self.window(number + 1).begin
+        fed = {} if self._forced is None else {"forced": self._forced[begin]}
+        onward: dict[str, Any] = body.carry(state, begin - self.window(number).begin, **fed)
         if self._resets is not None and not any(name.endswith("_reset") for name in onward):
             raise ValueError(
                 f"resets: expected None with truncation and a body of kind {body.kind!r}, whose "

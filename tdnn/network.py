@@ -1,6 +1,6 @@
 """Time-delay network: a stack of layers that owns its parameters (MATH.md section 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -264,6 +264,16 @@ class TDNN:
             gradients[f"W{index}"], gradients[f"b{index}"] = grads.dW, grads.db
             d_state = grads.dx
         return Gradients({name: gradients[name] for name in self.parameters()}, d_state)
+
+    def unfold(self, graph: Any, x: Any, parameters: Mapping[str, Any]) -> list[Any]:
+        """Write the layers out on a graph; see `tdnn.frames.tdnn_frames`."""
+        from tdnn.frames import tdnn_frames  # only here: teaching and tests need it, no kernel
+
+        layers = []
+        for index, offsets in enumerate(self.offsets):
+            x = tdnn_frames(graph, x, parameters, index, offsets, **self._settings(index))
+            layers.append(x)
+        return layers
 
     def stream(self, batch_size: int = 1) -> TDNNStream:
         """Return a stream of `batch_size` parallel sequences, at their start.

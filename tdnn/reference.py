@@ -25,7 +25,7 @@ def output_length(length: int, offsets: Any, padding: str, stride: int) -> int:
     raise ValueError("padding: expected 'valid', 'zero', 'replicate' or 'causal'")
 
 
-def _window(i: int, length: int, offsets: Any, padding: str, stride: int) -> list[tuple[int, int]]:
+def window(i: int, length: int, offsets: Any, padding: str, stride: int) -> list[tuple[int, int]]:
     """Return the pairs (j, input frame) that output frame i of a sequence sums over."""
     t = i * stride - (min(offsets) if padding == "valid" else 0)
     frames = [(j, t + k) for j, k in enumerate(offsets)]
@@ -50,7 +50,7 @@ def tdnn_forward(
     for row in range(B):
         for i in range(counts[row]):
             a = b.astype(dtype)
-            for j, s in _window(i, full[row], offsets, padding, stride):
+            for j, s in window(i, full[row], offsets, padding, stride):
                 a = a + project(W[j], x[s, row])
             states[i, row] = activate(activation, a)
     return TDNNState(result(h, states), np.array(counts, np.int64))
@@ -74,7 +74,7 @@ def tdnn_backward(
         for i in range(output_length(full[row], offsets, padding, stride)):
             da = slope(activation, h[i, row]) * dh[i, row]
             d_b += da
-            for j, s in _window(i, full[row], offsets, padding, stride):
+            for j, s in window(i, full[row], offsets, padding, stride):
                 if d_input is None:
                     d_W[j, :, x[s, row]] += da
                 else:

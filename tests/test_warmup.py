@@ -216,7 +216,7 @@ def test_without_the_compiler():
     [
         (["warmup", "--dtype", "float16"], {}, "python -m fastrnn warmup: error: argument --dtype"),
         (["warmup", "--dtyp", "float64"], {}, "python -m fastrnn: error: unrecognized arguments"),
-        (["warmdown"], {}, "python -m fastrnn: error: argument warmup: invalid choice"),
+        (["warmdown"], {}, "python -m fastrnn: error: argument command: invalid choice"),
         (["--json", "warmup"], {}, "python -m fastrnn: error: argument --json"),
         (["warmup"], {"FASTRNN_NUM_THREADS": "many"}, "python -m fastrnn: error: FASTRNN_NUM_"),
     ],

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         whole, cut = gradient(None), gradient((k1, k2))
         peaks = [_peak(call) for call in (whole, cut)]
         times = _times([whole, cut], given.repeats)
-        _say(f"{T:7d} {peaks[0] / 1e6:14.1f} {peaks[1] / 1e6:11.1f} {times[1] / times[0]:11.2f}")
+        _say(f"{T:7d} {peaks[0] / 1e6:14.2f} {peaks[1] / 1e6:11.2f} {times[1] / times[0]:11.2f}")
 
 
 def _say(line: str) -> None:

@@ -266,9 +266,14 @@ def test_training_checkpoint_is_no_model(tmp_path):
     ("data", "error", "names", "parts"),
     [
         ([], ValueError, "data", ["at least one batch", "got none in epoch 1"]),
-        ([X, IDS], TypeError, "data", ["(x, targets[, lengths[, weights]])", "got ndarray"]),
+        (
+            [X, IDS],
+            TypeError,
+            "data",
+            ["(x, targets[, lengths[, weights[, resets]]])", "got ndarray"],
+        ),
         ((X,), ValueError, "data", ["(x, targets[", "got 1 entries"]),
-        ((X, IDS, None, None, None), ValueError, "data", ["(x, targets[", "got 5 entries"]),
+        ((X, IDS, *[None] * 4), ValueError, "data", ["(x, targets[", "got 6 entries"]),
         (lambda epoch: None, TypeError, "data", ["returns an iterable", "got NoneType"]),
         ((X32, IDS), TypeError, "x", ["float64", "got float32"]),
         ((X, IDS + Q), ValueError, "targets", ["0 to 3", "got 4 at position (0, 0)"]),

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -103,10 +104,9 @@ def test_nobody_begins_a_round_before_all_have_ended_the_last(members):
 def passes(case, count):
     """Return every array of a pass forward and back, on so many threads."""
     s = case
-    state = fastrnn.elman_forward(s.x, s.U, s.W, s.b, s.h0, lengths=s.lengths, threads=count)
-    grads = fastrnn.elman_backward(
-        s.dh, s.x, state.h, s.U, s.W, s.h0, dh_last=s.dh_last, lengths=s.lengths, threads=count
-    )
+    more = {"lengths": s.lengths, "resets": getattr(s, "resets", None), "threads": count}
+    state = fastrnn.elman_forward(s.x, s.U, s.W, s.b, s.h0, **more)
+    grads = fastrnn.elman_backward(s.dh, s.x, state.h, s.U, s.W, s.h0, dh_last=s.dh_last, **more)
     return {**state._asdict(), **grads._asdict()}
 
 
@@ -148,6 +148,20 @@ def test_columns_shared_change_no_bit(runs, dtype, tokens, lengths):
     wide = widened(case)
     want = reference.elman_forward(wide.x, wide.U, wide.W, wide.b, wide.h0, wide.lengths)
     assert error(alone["h"], want.h) <= TOLERANCE[np.dtype(dtype)]
+
+
+@compiled
+def test_columns_shared_with_resets_change_no_bit(runs):
+    case = make_case(95, STEPS, 5, 5, UNITS, 2)
+    case.lengths, case.resets = np.array([7, 0, 3, 6, 1]), np.zeros((STEPS, 5), bool)
+    case.resets[[2, 4, 5], [0, 3, 3]] = True
+    alone, without = passes(case, 1), passes(SimpleNamespace(**vars(case) | {"resets": None}), 1)
+    assert alone["h"].tobytes() != without["h"].tobytes()
+    for members in (2, 3):
+        del runs[:]
+        assert_same_bits(passes(case, members), alone)
+        for run, task in zip(runs, (forward_part, backward_part), strict=False):
+            assert_columns_were_shared(run, task, 5, members, case)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -70,11 +70,13 @@ def test_one_tuple_is_one_batch_per_epoch():
     assert [row["steps"] for row in history.rows] == [1, 1]
 
 
-def test_lengths_weights_and_threads_reach_the_model():
+def test_lengths_weights_resets_and_threads_reach_the_model():
     model, (x, targets) = Line(), batches()[0]
     data = [(x, targets), (x, targets, "l"), (x, targets, None, "w"), (x, targets, "l", "w")]
+    data.append((x, targets, None, None, "r"))
     fit(model, data, optimizer=SGD(0.1), epochs=1, threads=2)
     expected = [{}, {"lengths": "l"}, {"weights": "w"}, {"lengths": "l", "weights": "w"}]
+    expected.append({"resets": "r"})
     assert model.calls == [keywords | {"threads": 2} for keywords in expected]
 
 

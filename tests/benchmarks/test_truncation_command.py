@@ -6,7 +6,7 @@ from benchmarks.truncation import main
 
 
 def test_table(capsys):
-    main(shlex.split("--steps 96 384 --truncation 16 32 --batch 2 --hidden 8 --repeats 1"))
+    main(shlex.split("--steps 96 384 --truncation 16 32 --batch 8 --hidden 16 --repeats 1"))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Elman") and "(16, 32)" in lines[1] and len(lines) == 4
     first, second = ([float(number) for number in line.split()] for line in lines[2:])

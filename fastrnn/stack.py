@@ -287,13 +287,11 @@ class Stack:
                 raise TypeError(f"{name}: expected None with a stack of this kind, got {got}")
         if resets is not None:
             self._check_resets(resets)
-        starts = self._for_each_body("h0", h0)
-        homes = self._for_each_body("h_reset", h_reset)
+        starts, homes = self._for_each_body("h0", h0), self._for_each_body("h_reset", h_reset)
         states: list[Any] = []
         for body, start, home in zip(self.bodies, starts, homes, strict=True):
-            settings: dict[str, Any] = {str(start_name(body)): start} if start is not None else {}
-            settings |= {} if resets is None else {"resets": resets}
-            settings |= {} if home is None else {"h_reset": home}
+            named = {str(start_name(body)): start, "h_reset": home, "resets": resets}
+            settings = {name: value for name, value in named.items() if value is not None}
             if self.gives_outputs and body is self.bodies[-1]:
                 settings |= fed
             states.append(body.forward(x, lengths=lengths, threads=threads, **settings))
@@ -390,12 +388,12 @@ class Stack:
         steps of the trace `state`: h0, and h_reset if every body has one. `fed` goes to the highest
         body's `carry`.
         """
-        parts = [body.carry for body in self.bodies]  # an AttributeError where one has none
+        methods = [body.carry for body in self.bodies]  # an AttributeError where one has none
 
         def carry(state: StackTrace, steps: int, **fed: Any) -> dict[str, Any]:
-            found = [part(trace, steps) for part, trace in zip(parts, state.states, strict=True)]
+            found = [part(trace, steps) for part, trace in zip(methods, state.states, strict=True)]
             if fed:  # the highest body is to feed some of its targets
-                found[-1] = parts[-1](state.states[-1], steps, **fed)
+                found[-1] = methods[-1](state.states[-1], steps, **fed)
             names = [start_name(body) for body in self.bodies]
             starts = (part.get(name) for part, name in zip(found, names, strict=True))
             onward: dict[str, Any] = {"h0": tuple(starts)}

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: report test lint pytest lanes test-nojit test-boundscheck test-processors test-peers tiny-report format clean
+.PHONY: report test lint pytest lanes test-nojit test-boundscheck test-processors test-peers tiny-report bench-smoke format clean
 .NOTPARALLEL:
 
 report: $(VENV)/.report
@@ -48,6 +48,10 @@ test-peers: $(VENV)/.peers
 tiny-report: $(VENV)/.report
 	$(BIN)/python tests/tiny_report.py
 
+# The asv suite, each benchmark once: it is found, runs, and gives right results.
+bench-smoke: $(VENV)/.bench
+	PYTHONPATH=. $(BIN)/python tests/bench_smoke.py
+
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -69,6 +73,10 @@ $(VENV)/.report: pyproject.toml | $(VENV)/.made
 $(VENV)/.test: pyproject.toml | $(VENV)/.made
 	$(PIP) --editable ".[report,io,test]"
 	touch $@ $(VENV)/.report
+
+$(VENV)/.bench: $(VENV)/.report
+	$(PIP) --editable ".[report,io,bench]"
+	touch $@
 
 # The pinned oracles only, not all peers.
 $(VENV)/.peers: $(VENV)/.test

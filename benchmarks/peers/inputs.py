@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.cases import Case
+from benchmarks.yardstick import tdnn_sums
 
-__all__ = ["Inputs", "make_inputs", "tdnn_sums"]
+__all__ = ["Inputs", "make_inputs"]
 
 
 @dataclass
@@ -71,10 +72,3 @@ def make_inputs(case: Case) -> Inputs:
         targets=rng.integers(0, q, (steps, B)) if q else None,
         lengths=case.lengths,
     )  # fmt: skip
-
-
-def tdnn_sums(x: Any, W: Any, b: Any, offsets: tuple[int, ...]) -> Any:
-    """Return b + sum_j W_j x(t + k_j), before the activation, in the arrays' dtype."""
-    frames = len(x) - max(offsets) + min(offsets)
-    starts = [offset - min(offsets) for offset in offsets]
-    return b + sum(x[s : s + frames] @ W_j.T for W_j, s in zip(W, starts, strict=True))

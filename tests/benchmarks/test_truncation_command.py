@@ -2,7 +2,7 @@
 
 import shlex
 
-from benchmarks.truncation import main
+from benchmarks.truncation.__main__ import main
 
 
 def test_table(capsys):

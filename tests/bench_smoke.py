@@ -1,0 +1,37 @@
+"""`make bench-smoke`: asv finds, checks and runs the suite once, in this environment."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.history.record import write_config
+
+# Each benchmark, but not with all parameters: float64 needs every kernel compiled once more, and
+# one shape and two threads do for the times.
+CHOSEN = r"^(?!.*(float64|'batch'|'ragged'|\(1\)|, 1\)))"
+
+
+def main():
+    """Run asv as a user would, with its results and its notes on the machine elsewhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = write_config(Path(folder), Path(folder) / "results")
+        asv = [sys.executable, "-m", "asv"]
+        here = ["--config", str(config), "--environment", "existing:same"]
+        for words in (
+            ["machine", "--yes", "--config", str(config)],
+            ["check", *here],
+            ["run", *here, "--quick", "--show-stderr", "--bench", CHOSEN],
+        ):
+            environment = {**os.environ, "HOME": folder, "USERPROFILE": folder}
+            returned = subprocess.run(
+                [*asv, *words], cwd=folder, env=environment, stdin=subprocess.DEVNULL, timeout=900
+            )
+            if returned.returncode:
+                sys.exit(f"bench smoke: asv {words[0]} ended with status {returned.returncode}")
+    print("bench smoke: passed")
+
+
+if __name__ == "__main__":
+    main()

@@ -239,7 +239,8 @@ def _reading() -> str:
     return (
         "<section><h2>How to read it</h2>"
         "<p>A point is the median of all samples at one commit, its band the 99 % interval of that "
-        "median; of fewer than eight samples, their quartiles. All axes are logarithmic: equal heights are equal ratios, and an axis spans a "
+        "median; of fewer than eight samples, their quartiles. All axes are logarithmic: equal "
+        "heights are equal ratios, and an axis spans a "
         "factor of 2 at least.</p>"
         f"<p>Triangles mark steps. A time steps where the ratio is above {TIME_RATIO:g} and the "
         f"intervals are disjoint, anything else where the ratio is above {FIXED_RATIO:g}; pointing "

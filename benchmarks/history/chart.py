@@ -187,6 +187,11 @@ def _band_and_line(
 
     low = [(place, _positive(v.low, v)) for place, v in stretch]
     high = [(place, _positive(v.high, v)) for place, v in reversed(stretch)]
+    if len(stretch) == 1:  # a band without width: a bar
+        return [
+            f'<polyline points="{path(low + high)}" stroke="{color}" stroke-opacity="0.4" '
+            'stroke-width="4"/>'
+        ]
     middle = [(place, float(v.value or 0)) for place, v in stretch]
     return [
         f'<polygon points="{path(low + high)}" fill="{color}" fill-opacity="0.16"/>',

@@ -31,7 +31,7 @@ def to_df(results: Path, machine: str | None = None) -> "pd.DataFrame":
     DataFrame
         With `COLUMNS`. ``date`` is the commit's (UTC); ``parameters`` are written as
         ``shape=one, dtype=float32``; ``status`` is ok, failed or skipped; ``low`` and ``high`` are
-        the 99 % interval of the median, NaN where nothing was repeated.
+        the 99 % interval of the median (of few samples, the quartiles), NaN where there are none.
 
     Raises
     ------

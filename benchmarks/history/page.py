@@ -39,7 +39,7 @@ h3 { margin: 0 0 2px; font-size: 15px; }
 p { margin: 0 0 10px; max-width: 95ch; }
 .small { font-size: 14px; color: var(--soft); }
 .charts { display: grid; gap: 22px;
-  grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr)); }
 figure { margin: 0; min-width: 0; }
 figure p { margin: 0; }
 svg { display: block; width: 100%; height: auto; }
@@ -171,7 +171,8 @@ def _groups(
 def _header(machine: str, runs: list[Run]) -> str:
     last = time.strftime("%Y-%m-%d", time.gmtime(runs[-1].date / 1000))
     return (
-        f"<header><div><h1>FastRNN over its commits</h1><p>{len(runs)} commits measured on "
+        "<header><div><h1>FastRNN over its commits</h1>"
+        f"<p>{len(runs)} commit{'s' * (len(runs) > 1)} measured on "
         f"{html.escape(machine)}; the last is {runs[-1].commit[:10]} of {last}. Lower is better "
         "everywhere.</p></div></header>"
     )
@@ -239,7 +240,8 @@ def _reading() -> str:
     return (
         "<section><h2>How to read it</h2>"
         "<p>A point is the median of all samples at one commit, its band the 99 % interval of that "
-        "median. All axes are logarithmic: equal heights are equal ratios, and an axis spans a "
+        "median; of fewer than eight samples, their quartiles. All axes are logarithmic: equal "
+        "heights are equal ratios, and an axis spans a "
         "factor of 2 at least.</p>"
         f"<p>Triangles mark steps. A time steps where the ratio is above {TIME_RATIO:g} and the "
         f"intervals are disjoint, anything else where the ratio is above {FIXED_RATIO:g}; pointing "

@@ -126,7 +126,11 @@ def file_result(written: Path, results: Path) -> Path:
     content["requirements"] = {}
     target = results / machine / f"{content['commit_hash'][:8]}-existing-py{python}.json"
     if target.exists():
-        content["results"] = {**read_json(target)["results"], **content["results"]}
+        kept, columns = read_json(target)["results"], content["result_columns"]
+        for name, row in content["results"].items():
+            if name in kept:
+                _keep_unselected(row, kept[name], columns)
+        content["results"] = {**kept, **content["results"]}
     write_atomically(target, _json(content))
     write_atomically(
         results / machine / "machine.json", _json(read_json(written.with_name("machine.json")))
@@ -135,6 +139,27 @@ def file_result(written: Path, results: Path) -> Path:
     if described.exists():
         write_atomically(results / "benchmarks.json", _json(read_json(described)))
     return target
+
+
+def _keep_unselected(row: Any, old: Any, columns: list[str]) -> None:
+    """Take over from `old` what this run left out: asv writes NaN for parameters not chosen."""
+    if not (isinstance(row, list) and isinstance(old, list)) or row[1:3] != old[1:3]:
+        return  # failed as a whole, or another benchmark: other parameters, another version
+    left_out = [i for i, value in enumerate(row[0] or []) if value != value]  # NaN
+    if not left_out or not old[0]:
+        return
+    row.extend([None] * (len(columns) - len(row)))
+    for place, title in enumerate(columns):
+        if title != "result" and not title.startswith("stats_"):
+            continue
+        theirs = old[place] if place < len(old) else None
+        if theirs is None and row[place] is None:
+            continue
+        cells = row[place] or [None] * len(row[0])
+        row[place] = [
+            (theirs[i] if theirs else None) if i in left_out else cell
+            for i, cell in enumerate(cells)
+        ]
 
 
 def _json(content: dict[str, Any]) -> str:

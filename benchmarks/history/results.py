@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 __all__ = [
-    "RESULTS", "ROOT", "HistoryError", "Key", "Run", "Value", "again", "choose_machine",
+    "FEW", "RESULTS", "ROOT", "HistoryError", "Key", "Run", "Value", "again", "choose_machine",
     "descriptions", "find_run", "load_runs", "machines", "read_json", "write_atomically",
 ]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
+# So many samples give a 99 % interval of the median: 2 / 2**8 < 0.01.
+FEW = 8
 _NO_RUN = ("machine.json", "benchmarks.json")
 
 
@@ -48,7 +50,8 @@ class Value:
     value : float or None
         None: it failed. NaN: it was skipped.
     low, high : float
-        The 99 % interval of the median; the value itself where nothing was repeated.
+        The 99 % interval of the median; of fewer than `FEW` samples, from which asv's interval
+        would hold nearly all numbers, the quartiles; without samples, the value itself.
     version : str
         Only results of the same version can be compared.
     number, repeat : int, optional
@@ -204,12 +207,14 @@ def _values(name: str, row: Any, columns: list[str]) -> Iterator[tuple[Key, Valu
         return content if isinstance(content, list) else [content] * len(keys)
 
     rows = zip(
-        column("result"), column("stats_ci_99_a"), column("stats_ci_99_b"),
-        column("stats_number"), column("stats_repeat"), strict=True,
+        column("result"), column("stats_ci_99_a"), column("stats_ci_99_b"), column("stats_q_25"),
+        column("stats_q_75"), column("stats_number"), column("stats_repeat"), strict=True,
     )  # fmt: skip
-    for parameters, (value, low, high, number, repeat) in zip(keys, rows, strict=True):
+    for parameters, (value, low, high, q_25, q_75, number, repeat) in zip(keys, rows, strict=True):
         value = None if value is None else float(value)
         around = math.nan if value is None else value
+        if repeat is not None and repeat < FEW:
+            low, high = q_25, q_75
         yield (
             Key(name, tuple(map(str, parameters))),
             Value(

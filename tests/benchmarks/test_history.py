@@ -123,7 +123,8 @@ def row(values, parameters):
     result = [v.value for v in values]
     cells = [
         None if all(cell is None for cell in result) else result, parameters, values[0].version,
-        1, 2.0, column(lambda v: v.low), column(lambda v: v.high), None, None,
+        1, 2.0, column(lambda v: v.low), column(lambda v: v.high),
+        column(lambda v: 0.99 * v.value), column(lambda v: 1.01 * v.value),
         column(lambda v: v.number), column(lambda v: v.repeat),
     ]  # fmt: skip
     while cells[-1] is None:
@@ -175,6 +176,14 @@ def test_files_are_read(results):
     assert runs[0].results == GOOD
     assert runs[1].results[LAST].status == "failed"
     assert runs[2].results[PEAK].status == "skipped"
+
+
+def test_few_samples_have_quartiles(tmp_path):
+    few = Value(9.0, -70.0, 170.0, "1", 1, 3)
+    write(tmp_path, run(forward=few))
+    read = load_runs(tmp_path, "m")[0].results
+    assert (read[FORWARD].low, read[FORWARD].high) == (0.99 * 9, 1.01 * 9)
+    assert read[LAST] == GOOD[LAST]
 
 
 def test_gate_command(results, capsys):
@@ -317,3 +326,8 @@ def test_recorded_files_have_no_paths(tmp_path):
     recording.file_result(write(tmp_path / "part", part), tmp_path / "kept")
     assert load_runs(tmp_path / "kept", "m")[0].results == {**GOOD, PEAK: fixed(3e8)}
     assert len(list((tmp_path / "kept" / "m").iterdir())) == 2
+    # So does recording one set of parameters: asv writes NaN for the others.
+    part = Run("m", COMMITS[0], 1_000, {FORWARD: SKIPPED, LAST: time(9e-3)})
+    recording.file_result(write(tmp_path / "one", part), tmp_path / "kept")
+    expected = {**GOOD, PEAK: fixed(3e8), LAST: time(9e-3)}
+    assert load_runs(tmp_path / "kept", "m")[0].results == expected

@@ -5,11 +5,17 @@ nothing; a kernel is compiled at its first call and then kept on disk.
 """
 
 from fastrnn.elman import Elman, elman_backward, elman_forward
+
+# from fastrnn.flow import gradient_flow
+from fastrnn.generation import generate
+from fastrnn.gradient_check import gradcheck
+from fastrnn.jordan import Jordan, jordan_backward, jordan_forward
 from fastrnn.layer import Gradients
+from fastrnn.loading import load
 from fastrnn.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
-from fastrnn.model import SequenceModel, load
+from fastrnn.model import SequenceModel
 from fastrnn.optimizers import SGD, AdaGrad, Adam, RMSProp, clip_by_norm
-from fastrnn.results import ElmanGrads, ElmanState, Loss
+from fastrnn.results import ElmanGrads, ElmanState, JordanGrads, JordanState, Loss
 from fastrnn.stack import Stack
 from fastrnn.threads import thread_count
 from fastrnn.training import History, fit
@@ -25,6 +31,9 @@ __all__ = [
     "ElmanState",
     "Gradients",
     "History",
+    "Jordan",
+    "JordanGrads",
+    "JordanState",
     "Loss",
     "RMSProp",
     "SequenceModel",
@@ -33,6 +42,11 @@ __all__ = [
     "elman_backward",
     "elman_forward",
     "fit",
+    "generate",
+    "gradcheck",
+    "gradient_flow",
+    "jordan_backward",
+    "jordan_forward",
     "load",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",

@@ -114,6 +114,17 @@ class Arguments:
             array = np.minimum(array, np.uint64(np.iinfo(np.int64).max))
         return _copied(array, _INT64)
 
+    def booleans(self, name: str, value: ArrayLike, axes: str) -> NDArray[np.bool_]:
+        """Return `value` as an array of bool."""
+        array = as_array(name, value)
+        if array.dtype != np.bool_:
+            raise TypeError(
+                f"{name}: expected bool of shape ({_comma(axes)}), "
+                f"got {_kind(array)} of shape {array.shape}"
+            )
+        self.sizes = _with_shape(self.sizes, name, axes, array.shape)
+        return array if array.flags.carray else _copied(array, array.dtype)
+
     def lengths(self, value: ArrayLike | None, name: str = "lengths") -> NDArray[np.int64]:
         """Return the sequences' lengths (B,), each in [0, T]; all T where `value` is None."""
         T, B = self.sizes["T"][0], self.sizes["B"][0]
@@ -223,17 +234,20 @@ def refuse_first(name: str, array: NDArray[Any], bad: NDArray[np.bool_], expecte
         raise ValueError(f"{name}: expected {expected}, got {array[index]} at position {position}")
 
 
-def input_frame(value: ArrayLike, batch_size: int, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+def input_frame(
+    value: ArrayLike, batch_size: int, size: int, dtype: np.dtype[Any],
+    name: str = "x_t", axis: str = "p", owner: str = "input_size",
+) -> NDArray[Any]:  # fmt: skip
     """Return a stream's input `x_t`: floats (batch_size, size), or token ids (batch_size,)."""
     if type(value) is ndarray and value.flags.carray:  # what needs no conversion, no message
         if value.dtype is dtype and dtype.isnative and value.shape == (batch_size, size):
             return value
         if value.dtype is _INT64 and value.shape == (batch_size,) and within(value, 0, size - 1):
             return value
-    args = Arguments({"B": (batch_size, "batch_size"), "p": (size, "input_size")}, dtype)
-    array = args.inputs("x_t", value, "B p")
+    args = Arguments({"B": (batch_size, "batch_size"), axis: (size, owner)}, dtype)
+    array = args.inputs(name, value, "B " + axis)
     if array.ndim == 1:
-        args.in_range("x_t", array, size)
+        args.in_range(name, array, size)
     return array
 
 

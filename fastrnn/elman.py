@@ -215,6 +215,7 @@ class Elman:
     """
 
     kind = "elman"
+    gives_outputs = False
     right_context = 0
 
     def __init__(

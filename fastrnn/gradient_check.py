@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn.arrays import count, generator
-from fastrnn.bodies import RecordingBody
+from fastrnn.bodies import RecordingBody, start_name
 from fastrnn.model import SequenceModel
 from fastrnn.results import Loss
 
@@ -102,24 +102,23 @@ class _Checked(NamedTuple):
     dtypes: dict[str, Any]
 
 
-def _row(
-    checked: _Checked, name: str, directions: int, rng: np.random.Generator
-) -> dict[str, Any]:
+def _row(checked: _Checked, name: str, directions: int, rng: np.random.Generator) -> dict[str, Any]:
     array, gradient = checked.arrays[name], checked.gradients[name]
     numeric, analytic = np.empty(directions), np.empty(directions)
     for k in range(directions):
         direction = rng.standard_normal(array.shape)
         numeric[k] = _derivative(checked.value, array, direction)
         analytic[k] = np.sum(gradient * direction)
-    norm, difference = np.linalg.norm(gradient), _root_mean_square(analytic - numeric)
+    norm = float(np.linalg.norm(gradient))
+    difference = _root_mean_square(analytic - numeric)
     scale = max(norm, _root_mean_square(numeric))
     return {
         "argument": name,
         "shape": array.shape,
         "dtype": str(checked.dtypes[name]),
-        "analytic_norm": float(norm),
+        "analytic_norm": norm,
         "difference": difference,
-        "relative_error": float(difference / scale) if scale else 0.0,
+        "relative_error": difference / scale if scale else 0.0,
     }
 
 
@@ -127,9 +126,7 @@ def _root_mean_square(numbers: NDArray[Any]) -> float:
     return float(np.sqrt(np.mean(np.square(numbers)))) if numbers.size else 0.0
 
 
-def _derivative(
-    value: Callable[[], float], array: NDArray[Any], direction: NDArray[Any]
-) -> float:
+def _derivative(value: Callable[[], float], array: NDArray[Any], direction: NDArray[Any]) -> float:
     """Return the derivative of the value along a direction, by Richardson's extrapolation."""
     original = array.copy()
     scale = _root_mean_square(original[np.isfinite(original)]) or 1.0
@@ -144,11 +141,9 @@ def _derivative(
     column = slopes
     for order in range(1, len(slopes)):  # the error of a column falls with step ** (2 * order)
         factor = 16.0**order
-        finer = [(factor * b - a) / (factor - 1) for a, b in zip(column, column[1:])]
+        finer = [(factor * b - a) / (factor - 1) for a, b in zip(column[:-1], column[1:], strict=True)]
         for place, extrapolated in enumerate(finer):
-            doubt = max(
-                abs(extrapolated - column[place]), abs(extrapolated - column[place + 1])
-            )
+            doubt = max(abs(extrapolated - column[place]), abs(extrapolated - column[place + 1]))
             if doubt < least:
                 best, least = extrapolated, doubt
         column = finer
@@ -205,13 +200,97 @@ def _widened(value: Any) -> Any:
 
 
 def _of_model(model: SequenceModel, call: dict[str, Any]) -> _Checked:
+    """Check a model's loss; a body that is fed targets is fed them as in `SequenceModel.loss`."""
     wide, moved = model.astype(np.float64), {name: _widened(value) for name, value in call.items()}
+    if getattr(model.body, "gives_outputs", False) and moved.get("forced") is None:
+        moved["forced"] = model.body.teacher_forcing > 0
     recorder: Any = RecordingBody(wide.body)
     wide.body = recorder
     _, gradients = wide.loss_and_grad(**moved)
-    arrays, gradients = dict(wide.parameters()), dict(gradients)
-    dtypes = {name: array.dtype for name, array in model.parameters().items()}
-    if recorder.gradients.dx is not None:
-        arrays["x"], gradients["x"] = moved["x"], recorder.gradients.dx
-        dtypes["x"] = np.asarray(call["x"]).dtype
-    return _Checked(lambda: wide.loss(**moved), arrays, gradients, dtypes)
+    return _Checked(
+        lambda: wide.loss(**moved),
+        {**wide.parameters(), "x": moved["x"]},
+        _without_none({**gradients, "x": recorder.gradients.dx}),
+        _dtypes({**model.parameters(), "x": call["x"]}),
+    )
+
+
+def _of_layer(layer: Any, call: dict[str, Any], rng: np.random.Generator) -> _Checked:
+    """Check a random functional of a layer's frames, or of its outputs."""
+    wide = type(layer).from_config({**layer.config(), "dtype": "float64"})
+    for name, array in wide.parameters().items():
+        array[...] = layer.parameters()[name]
+    moved = {name: _widened(value) for name, value in call.items()}
+    result = "o" if getattr(layer, "gives_outputs", False) else "h"
+    state = wide.forward(**moved)
+    functional = rng.standard_normal(getattr(state, result).shape)
+    found = wide.backward(functional, state)
+    arrays = {**wide.parameters(), "x": moved["x"]}
+    gradients = {**found, "x": found.dx}
+    given = {**layer.parameters(), "x": call["x"]}
+    start = start_name(layer)
+    if start in moved:
+        for name, array, gradient, value in _starts(
+            start, moved[start], getattr(found, f"d{start}"), call[start]
+        ):
+            arrays[name], gradients[name], given[name] = array, gradient, value
+    return _Checked(
+        lambda: float(np.sum(functional * getattr(wide.forward(**moved), result))),
+        arrays,
+        _without_none(gradients),
+        _dtypes(given),
+    )
+
+
+def _starts(
+    name: Any, moved: Any, gradient: Any, given: Any
+) -> Iterator[tuple[str, Any, Any, Any]]:
+    """Yield the initial states one by one: a stack has a list of them."""
+    if not isinstance(moved, list | tuple):
+        yield name, moved, None if moved is None else gradient, given
+        return
+    for place, inner in enumerate(zip(moved, gradient, given, strict=True)):
+        yield from _starts(f"{name}[{place}]", *inner)
+
+
+def _of_loss(function: Callable[..., Loss], call: dict[str, Any]) -> _Checked:
+    """Check a loss, whose gradient in o comes with its value."""
+    moved = {name: _widened(value) for name, value in call.items()}
+    gradients = {"o": function(**moved).do}
+    return _Checked(lambda: function(**moved).value, moved, gradients, _dtypes(call))
+
+
+def _of_pair(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    call: dict[str, Any],
+    rng: np.random.Generator,
+) -> _Checked:
+    """Check a random functional of all results whose gradients `backward` takes."""
+    moved = {name: _widened(value) for name, value in call.items()}
+    state = forward(**moved)._asdict()
+    taken, known = inspect.signature(backward).parameters, inspect.signature(forward).parameters
+    functionals = {
+        name: rng.standard_normal(result.shape)
+        for name, result in state.items()
+        if f"d{name}" in taken
+    }
+    arguments = {name: value for name, value in moved.items() if name in taken}
+    arguments |= {name: state[name] for name in taken if name in state and name not in known}
+    arguments |= {f"d{name}": functional for name, functional in functionals.items()}
+    found = {name[1:]: gradient for name, gradient in backward(**arguments)._asdict().items()}
+
+    def value() -> float:
+        results = forward(**moved)
+        return float(sum(np.sum(r * getattr(results, name)) for name, r in functionals.items()))
+
+    given = {name: gradient for name, gradient in found.items() if moved.get(name) is not None}
+    return _Checked(value, moved, _without_none(given), _dtypes(call))
+
+
+def _without_none(gradients: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    return {name: gradient for name, gradient in gradients.items() if gradient is not None}
+
+
+def _dtypes(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name: getattr(value, "dtype", "float64") for name, value in arrays.items()}

@@ -17,6 +17,8 @@ class Gradients(dict[str, NDArray[Any]]):
         Gradient in the input; None where the input was token ids.
     dh0 : ndarray or None
         Gradient in the initial state; None where the layer has none.
+    dz0 : ndarray or None
+        Gradient in what the first steps are fed; None where the layer feeds nothing back.
     """
 
     def __init__(
@@ -24,10 +26,12 @@ class Gradients(dict[str, NDArray[Any]]):
         gradients: dict[str, NDArray[Any]],
         dx: NDArray[Any] | None,
         dh0: NDArray[Any] | None = None,
+        dz0: NDArray[Any] | None = None,
     ) -> None:
         super().__init__(gradients)
         self.dx = dx
         self.dh0 = dh0
+        self.dz0 = dz0
 
 
 class Stream(Protocol):
@@ -47,10 +51,16 @@ class Body(Protocol):
     """What `SequenceModel` asks of the network under its output layer.
 
     Bodies are found again by `fastrnn.load` through the entry-point group ``fastrnn.bodies``,
-    in which the entry's name is the body's `kind`.
+    in which the entry's name is the body's `kind`. A body that gives the outputs itself (Jordan)
+    says so by `gives_outputs`: its `forward` also takes `y` and `forced` and returns a state with
+    `o`, and its `backward` takes do = dL/do.
     """
 
     kind: str
+
+    @property
+    def gives_outputs(self) -> bool:
+        """Whether it gives the outputs itself."""
 
     @property
     def input_size(self) -> int:

@@ -1,4 +1,4 @@
-"""A network that predicts: a body (Elman, TDNN), an output layer and a loss."""
+"""A network that predicts: a body (Elman, Jordan, TDNN), an output layer and a loss."""
 
 import copy
 import os
@@ -8,46 +8,56 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
-from fastrnn.bodies import check_body, describe_body, make_body
-from fastrnn.checkpoint import load_arrays, save_arrays
+from fastrnn.bodies import check_body, describe_body
+from fastrnn.checkpoint import save_arrays
 from fastrnn.layer import Body
 from fastrnn.linear import linear_backward, linear_forward
 from fastrnn.losses import LOSSES, check_weights, reduction_weights
+from fastrnn.output_feedback import check_fed_model, fed_forward, fed_loss
 from fastrnn.readout import READOUTS, frames_with_target, read, read_backward
 from fastrnn.results import Loss
 from fastrnn.streams import ModelStream
 
-__all__ = ["SequenceModel", "load"]
+__all__ = ["SequenceModel"]
 
 
 class SequenceModel:
-    """A body, an output layer o(t) = c + V h(t), and a loss (MATH.md sections 1 and 8).
+    """A body, an output layer o(t) = c + V h(t), and a loss (MATH.md sections 1, 2 and 8).
 
     Parameters
     ----------
-    body : Elman, TDNN, Stack
-        The network below the output layer. It is used, not copied.
+    body : Elman, Jordan, TDNN, Stack
+        The network below the output layer. It is used, not copied. A Jordan body gives the outputs
+        itself: the model then adds no V and c of its own.
     output_size : int
-        q: classes, labels or values to predict.
+        q: classes, labels or values to predict. With a Jordan body optional: its own.
     loss : {"softmax", "sigmoid", "squared"}
         Softmax cross entropy of class numbers, sigmoid cross entropy of labels, squared error.
     readout : {"each", "last", "mean"}
         Predict at each frame of the body; or once, from the last valid frame, or from the mean
-        over the valid frames.
+        over the valid frames. With a Jordan body only "each".
     rng : int, numpy.random.Generator, optional
         Source of the initial V, uniform in +-sqrt(6 / (m + q)) (Glorot); c is zero.
 
     Attributes
     ----------
-    body : Elman, TDNN, Stack
+    body : Elman, Jordan, TDNN, Stack
         The network below.
     V, c : ndarray, shapes (q, m), (q,)
-        The output layer's parameters.
+        The output layer's parameters; with a Jordan body see there.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as said above.
+        If an argument is not as said above, or a Jordan body feeds back something else than what
+        the loss's targets are: with teacher forcing, the loss "softmax" needs the feedback
+        "softmax", "argmax" or "sample", "sigmoid" needs "sigmoid", "squared" needs "identity".
+
+    Notes
+    -----
+    A Jordan body is fed the targets in training, as its `teacher_forcing` says; in evaluation
+    (`loss`) at every step, so that the result is the loss of each target given those before it;
+    in `predict`, and in `forward` without y, its own outputs.
 
     Examples
     --------
@@ -69,9 +79,12 @@ class SequenceModel:
         rng: int | np.random.Generator | None = None,
     ) -> None:
         check_body("body", body)
-        self.body = body
+        self.body: Any = body
         self.loss_kind = choice("loss", loss, LOSSES)
         self.readout = choice("readout", readout, READOUTS)
+        if self._fed:
+            check_fed_model(body, output_size, self.loss_kind, self.readout)
+            return
         if output_size is None:
             raise TypeError("output_size: expected an integer >= 1, got None")
         q, m = count("output_size", output_size), body.output_size
@@ -81,14 +94,19 @@ class SequenceModel:
         self.c: NDArray[Any] = np.zeros(q, body.dtype)
 
     @property
+    def _fed(self) -> bool:
+        """Whether the body gives the outputs itself, and is fed them back."""
+        return bool(getattr(self.body, "gives_outputs", False))
+
+    @property
     def output_size(self) -> int:
         """Q, the number of classes, labels or values."""
-        return int(self.V.shape[0])
+        return self.body.output_size if self._fed else int(self.V.shape[0])
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The floats' type."""
-        return self.V.dtype
+        return self.body.dtype if self._fed else self.V.dtype
 
     def __repr__(self) -> str:
         return (
@@ -98,7 +116,8 @@ class SequenceModel:
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return all parameters by name; writing into them changes the model."""
-        return {**self.body.parameters(), "V": self.V, "c": self.c}
+        own = {} if self._fed else {"V": self.V, "c": self.c}
+        return {**self.body.parameters(), **own}
 
     def config(self) -> dict[str, Any]:
         """Return what makes a model of this kind, in a form that JSON can hold."""
@@ -126,7 +145,17 @@ class SequenceModel:
         )
         for name, array in model.parameters().items():
             array[...] = self.parameters()[name]
+        model.restore_sampling(self.sampling())
         return model
+
+    def sampling(self) -> dict[str, Any]:
+        """Return what the next random draws depend on, for JSON; empty where nothing is drawn."""
+        return self.body.sampling() if hasattr(self.body, "sampling") else {}
+
+    def restore_sampling(self, state: dict[str, Any]) -> None:
+        """Go on drawing as the model would have done whose `sampling` returned `state`."""
+        if state:
+            self.body.restore_sampling(state)
 
     def forward(
         self,
@@ -142,9 +171,9 @@ class SequenceModel:
         ----------
         x : array_like, shape (T, B, p), or integers (T, B)
             Input sequences in the model's dtype, or token ids.
-        y : None
-            Targets to feed back: only for a body with output feedback, which neither Elman nor
-            TDNN has.
+        y : array_like, optional
+            Only with a Jordan body: the targets, as in `loss_and_grad`, which every step is fed.
+            Those that feed no step (the last) are never looked at.
         lengths : array_like of int, shape (B,), optional
             Valid steps of each sequence. Default: T for all.
         threads : int, optional
@@ -168,17 +197,14 @@ class SequenceModel:
         >>> model.forward(np.zeros((5, 2, 3), np.float32)).shape
         (2, 4)
         """
-        if y is not None:
-            raise TypeError(
-                f"y: expected None with a body of kind {self.body.kind!r}, got {type(y).__name__}"
-            )
-        outputs, _ = self._outputs(x, lengths, threads)
+        outputs, _ = self._outputs(x, y, lengths, threads)
         return outputs if self.readout == "each" else outputs[0]
 
     def predict(
         self,
         x: ArrayLike,
         *,
+        y: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         threads: int | None = None,
     ) -> NDArray[Any]:
@@ -193,7 +219,7 @@ class SequenceModel:
         >>> model.predict(np.zeros((5, 1, 3), np.float32)).tolist()
         [[0.25, 0.25, 0.25, 0.25]]
         """
-        outputs, valid = self._outputs(x, lengths, threads)
+        outputs, valid = self._outputs(x, y, lengths, threads)
         predict = LOSSES[self.loss_kind].predict
         if predict is not None:
             predict(outputs, valid, outputs)
@@ -207,9 +233,13 @@ class SequenceModel:
         lengths: ArrayLike | None = None,
         weights: ArrayLike | None = None,
         reduction: str = "mean",
+        forced: ArrayLike | None = None,
         threads: int | None = None,
     ) -> float:
         """Return the loss alone; arguments and errors as in `loss_and_grad`.
+
+        But by default (`forced` None) every step of a Jordan body is fed its target, or none with
+        teacher_forcing 0: an evaluation draws nothing.
 
         Examples
         --------
@@ -218,7 +248,9 @@ class SequenceModel:
         >>> round(model.loss(np.zeros((5, 2, 3), np.float32), np.zeros((5, 2), int)), 4)
         1.3863
         """
-        return self._loss(x, targets, lengths, weights, reduction, threads)[0].value
+        if self._fed and forced is None:
+            forced = self.body.teacher_forcing > 0
+        return self._loss(x, targets, lengths, weights, reduction, forced, threads)[0].value
 
     def loss_and_grad(
         self,
@@ -228,6 +260,7 @@ class SequenceModel:
         lengths: ArrayLike | None = None,
         weights: ArrayLike | None = None,
         reduction: str = "mean",
+        forced: ArrayLike | None = None,
         threads: int | None = None,
     ) -> tuple[float, dict[str, NDArray[Any]]]:
         """Compute the loss and its gradient in every parameter.
@@ -246,6 +279,9 @@ class SequenceModel:
             Weight of each step, or of each sequence, in the loss.
         reduction : {"mean", "sum"}
             Mean over the valid steps (weighted), or sum.
+        forced : bool, or array_like of bool, shape (T, B), optional
+            Only with a Jordan body: which steps are fed their target. Default: drawn with the
+            body's `teacher_forcing`.
         threads : int, optional
             See `fastrnn.thread_count`. The result's bits do not depend on it.
 
@@ -268,8 +304,10 @@ class SequenceModel:
         (8, 8)
         """
         loss, state, seen, seen_lengths = self._loss(
-            x, targets, lengths, weights, reduction, threads
+            x, targets, lengths, weights, reduction, forced, threads
         )
+        if self._fed:
+            return loss.value, dict(self.body.backward(loss.do, state, threads=threads))
         output = linear_backward(loss.do, seen, self.V, seen_lengths, threads)
         dh = read_backward(self.readout, output.dh, state.h, _lengths(state))
         gradients = self.body.backward(dh, state, threads=threads)
@@ -285,8 +323,8 @@ class SequenceModel:
         >>> stream.step(np.zeros((1, 3), np.float32)).tolist()
         [[0.25, 0.25, 0.25, 0.25]]
         """
-        V, c = self._output_layer()
-        return ModelStream(self.body.stream(batch_size), V, c, self.loss_kind, self.readout)
+        layer = None if self._fed else self._output_layer()
+        return ModelStream(self.body.stream(batch_size), layer, self.loss_kind, self.readout)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file, atomically; `fastrnn.load` reads it.
@@ -303,7 +341,8 @@ class SequenceModel:
         ImportError
             If safetensors is not installed.
         """
-        save_arrays(path, self.parameters(), {"model": self.config()})
+        metadata = {"model": self.config(), "sampling": self.sampling()}
+        save_arrays(path, self.parameters(), metadata)
 
     def _output_layer(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return V and c for the kernels, after checking what may have been assigned to them."""
@@ -311,8 +350,19 @@ class SequenceModel:
         return args.floats("V", self.V, "q m"), args.floats("c", self.c, "q")
 
     def _outputs(
-        self, x: ArrayLike, lengths: ArrayLike | None, threads: int | None
+        self,
+        x: ArrayLike,
+        y: ArrayLike | None,
+        lengths: ArrayLike | None,
+        threads: int | None,
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        if self._fed:
+            state = fed_forward(self.body, self.loss_kind, x, y, lengths, threads)
+            return state.o, _lengths(state)
+        if y is not None:
+            raise TypeError(
+                f"y: expected None with a body of kind {self.body.kind!r}, got {type(y).__name__}"
+            )
         state = self.body.forward(x, lengths=lengths, threads=threads)
         seen, seen_lengths = read(self.readout, state.h, _lengths(state))
         return linear_forward(seen, *self._output_layer(), seen_lengths, threads), seen_lengths
@@ -324,10 +374,20 @@ class SequenceModel:
         lengths: ArrayLike | None,
         weights: ArrayLike | None,
         reduction: str,
+        forced: ArrayLike | None,
         threads: int | None,
     ) -> tuple[Loss, Any, NDArray[Any], NDArray[np.int64]]:
         """Return the loss with its gradient in o, the body's state, and the frames read from it."""
         reduction = choice("reduction", reduction, ("mean", "sum"))
+        if self._fed:
+            loss, state = fed_loss(
+                self.body, self.loss_kind, x, targets, lengths, weights, reduction, forced, threads
+            )
+            return loss, state, state.o, _lengths(state)
+        if forced is not None:
+            raise ValueError(
+                f"forced: expected None with a body of kind {self.body.kind!r}, got {forced!r}"
+            )
         V, c = self._output_layer()
         state = self.body.forward(x, lengths=lengths, threads=threads)
         out_lengths = _lengths(state)
@@ -358,62 +418,3 @@ class SequenceModel:
 def _lengths(state: Any) -> NDArray[np.int64]:
     T, B = state.h.shape[:2]
     return np.full(B, T) if state.lengths is None else np.asarray(state.lengths, np.int64)
-
-
-def load(path: str | os.PathLike[str]) -> SequenceModel:
-    """Read a model that `SequenceModel.save` wrote; the format is seen from the content.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-
-    Returns
-    -------
-    SequenceModel
-        Equal to the saved one, bit for bit.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    TypeError
-        If `path` is not a path.
-    ValueError
-        If it is damaged, or holds no model.
-    ImportError
-        If it needs a package that is not installed.
-
-    Examples
-    --------
-    >>> import fastrnn, pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.npz"
-    >>> fastrnn.SequenceModel(fastrnn.Elman(3, 8), 4).save(path)
-    >>> fastrnn.load(path)
-    SequenceModel(Elman(input_size=3, hidden_size=8, activation='tanh', dtype='float32'), 4, \
-loss='softmax', readout='each')
-    """
-    if not isinstance(path, str | os.PathLike):  # `open` would take an int for a descriptor
-        raise TypeError(f"path: expected a path, got {type(path).__name__}")
-    arrays, metadata = load_arrays(path)
-    config = metadata.get("model")
-    if not isinstance(config, dict):
-        raise ValueError(f"path: expected a saved model, got {os.fspath(path)!r} without one")
-    try:
-        body = make_body(config["body"])
-        model = SequenceModel(
-            body, config["output_size"], loss=config["loss"], readout=config["readout"], rng=0
-        )
-    except (KeyError, TypeError, ValueError) as error:  # written by another version, or by hand
-        raise ValueError(
-            f"path: expected a model of this version, got {os.fspath(path)!r}: {error}"
-        ) from error
-    parameters = model.parameters()
-    described = {name: (a.shape, a.dtype) for name, a in parameters.items()}
-    if described != {name: (a.shape, a.dtype) for name, a in arrays.items()}:
-        raise ValueError(
-            f"path: expected parameters that fit their model, got others in {os.fspath(path)!r}"
-        )
-    for name, array in parameters.items():
-        array[...] = arrays[name]
-    return model

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from numpy import ndarray
 
-__all__ = ["ElmanGrads", "ElmanState", "LinearGrads", "Loss"]
+__all__ = ["ElmanGrads", "ElmanState", "JordanGrads", "JordanState", "LinearGrads", "Loss"]
 
 
 class ElmanState(NamedTuple):
@@ -29,6 +29,36 @@ class ElmanGrads(NamedTuple):
     """(m,)."""
     dh0: ndarray
     """(B, m)."""
+
+
+class JordanState(NamedTuple):
+    """Result of `jordan_forward`; of `jordan_step`, without the axis of time."""
+
+    h: ndarray
+    """Hidden states (T, B, m); zero rows where t >= lengths[b]."""
+    o: ndarray
+    """Outputs (T, B, q); zero rows where t >= lengths[b]."""
+    z: ndarray
+    """What each step was fed (T, B, q), zero rows as above; of `jordan_step`, the next step."""
+
+
+class JordanGrads(NamedTuple):
+    """Result of `jordan_backward`: the gradient of a scalar loss in each argument."""
+
+    dx: Any
+    """(T, B, p), or None where x holds token ids."""
+    dU: ndarray
+    """(m, p)."""
+    dW: ndarray
+    """(m, q)."""
+    db: ndarray
+    """(m,)."""
+    dV: ndarray
+    """(q, m)."""
+    dc: ndarray
+    """(q,)."""
+    dz0: ndarray
+    """(B, q)."""
 
 
 class LinearGrads(NamedTuple):

@@ -1,6 +1,5 @@
 """Depth: a body made of bodies, each of which reads the frames of the one below it."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -8,10 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.arrays import float_dtype
-from fastrnn.bodies import check_body, describe_body, make_body
+from fastrnn.bodies import check_body, check_pair, describe_body, make_body, start_name, takes
 from fastrnn.elman import Elman
 from fastrnn.layer import Body, Gradients
-from fastrnn.streams import StackStream
+from fastrnn.stack_stream import StackStream
 
 __all__ = ["Stack", "StackTrace"]
 
@@ -46,8 +45,9 @@ class Stack:
 
     Parameters
     ----------
-    bodies : list of Elman, TDNN, Stack
-        Lowest first. They are used, not copied.
+    bodies : list of Elman, TDNN, Stack, Jordan
+        Lowest first. They are used, not copied. A Jordan body may only be the last: the stack then
+        gives the outputs itself, as that body does.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Stack:
         for body in bodies:
             check_body("bodies", body)
         for above in range(1, len(bodies)):
-            _check_pair(bodies, above)
+            check_pair(bodies, above)
         self.bodies: tuple[Any, ...] = tuple(bodies)
 
     @classmethod
@@ -127,6 +127,30 @@ class Stack:
     def gives_outputs(self) -> bool:
         """Whether the highest body gives the outputs o itself: no output layer stands above it."""
         return getattr(self.bodies[-1], "gives_outputs", False)
+
+    @property
+    def feedback(self) -> str:
+        """How that body feeds its outputs back."""
+        return self.bodies[-1].feedback
+
+    @property
+    def teacher_forcing(self) -> float:
+        """The probability with which that body is fed its targets; it may be assigned to."""
+        return self.bodies[-1].teacher_forcing
+
+    @teacher_forcing.setter
+    def teacher_forcing(self, value: float) -> None:
+        self.bodies[-1].teacher_forcing = value
+
+    @property
+    def sampling(self) -> Callable[[], dict[str, Any]]:
+        """The method ``sampling()`` of that body."""
+        return self.bodies[-1].sampling
+
+    @property
+    def restore_sampling(self) -> Callable[[dict[str, Any]], None]:
+        """The method ``restore_sampling(state)`` of that body."""
+        return self.bodies[-1].restore_sampling
 
     @property
     def input_size(self) -> int:
@@ -211,6 +235,7 @@ class Stack:
         h0: Sequence[Any] | None = None,
         *,
         y: ArrayLike | None = None,
+        forced: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         resets: ArrayLike | None = None,
         threads: int | None = None,
@@ -222,9 +247,10 @@ class Stack:
         x : array_like, shape (T, B, p), or integers (T, B)
             Input sequences, or token ids.
         h0 : sequence, optional
-            For each body its own initial state, None for zero; a body without a state has None.
-        y : array_like, optional
-            The targets to feed back, where the highest body gives outputs itself.
+            For each body its own initial state (z0 of a Jordan body), None for zero; a body
+            without a state has None.
+        y, forced : array_like, optional
+            What the highest body is fed, where it gives outputs itself; see `Jordan.forward`.
         lengths : array_like of int, shape (B,), optional
             Valid steps of each sequence. Default: T for all.
         resets : array_like of bool, shape (T, B), optional
@@ -250,28 +276,29 @@ class Stack:
         >>> [h.shape for h in trace.h_last]
         [(2, 8), (2, 5)]
         """
-        if y is not None and not self.gives_outputs:
-            raise TypeError(f"y: expected None with a stack of this kind, got {type(y).__name__}")
+        fed = {"y": y, "forced": forced}
+        for name, value in fed.items():
+            if value is not None and not self.gives_outputs:
+                got = type(value).__name__
+                raise TypeError(f"{name}: expected None with a stack of this kind, got {got}")
         if resets is not None:
             self._check_resets(resets)
         starts = self._for_each_body("h0", h0)
         states: list[Any] = []
         for body, start in zip(self.bodies, starts, strict=True):
-            settings: dict[str, Any] = {"lengths": lengths, "threads": threads}
-            if start is not None:
-                settings[str(_start_name(body))] = start
+            settings: dict[str, Any] = {str(start_name(body)): start} if start is not None else {}
             if resets is not None:
                 settings["resets"] = resets
-            if y is not None and body is self.bodies[-1]:
-                settings["y"] = y
-            states.append(body.forward(x, **settings))
+            if self.gives_outputs and body is self.bodies[-1]:
+                settings |= fed
+            states.append(body.forward(x, lengths=lengths, threads=threads, **settings))
             x, lengths = states[-1].h, states[-1].lengths
         return StackTrace(states[-1].h, states[-1].lengths, tuple(states))
 
     def _check_resets(self, resets: Any) -> None:
         """Raise where a body has no state that could return, or frames at other steps than x."""
         for body in self.bodies:
-            if not _takes(body.forward, "resets") or body.frames() != (0, 1):
+            if not takes(body.forward, "resets") or body.frames() != (0, 1):
                 raise ValueError(
                     f"resets: expected None with a body of kind {body.kind!r}, "
                     f"got {type(resets).__name__}"
@@ -287,7 +314,7 @@ class Stack:
         if len(values) != len(self.bodies):
             raise ValueError(f"{name}: expected {len(self.bodies)} entries, got {len(values)}")
         for place, (body, value) in enumerate(zip(self.bodies, values, strict=True)):
-            if value is not None and _start_name(body) is None:
+            if value is not None and start_name(body) is None:
                 raise ValueError(
                     f"{name}: expected None in place {place}, for a body of kind {body.kind!r}, "
                     f"got {type(value).__name__}"
@@ -343,7 +370,10 @@ class Stack:
             settings = {} if end is None else {"dh_last": end}
             gradients.insert(0, body.backward(frames, trace, threads=threads, **settings))
             frames = gradients[0].dx
-        starts: Any = tuple(found.dh0 for found in gradients)
+        names = [start_name(body) for body in self.bodies]
+        starts: Any = tuple(
+            getattr(found, f"d{name}", None) for found, name in zip(gradients, names, strict=True)
+        )
         return Gradients(self._named(gradients), gradients[0].dx, starts)
 
     @property
@@ -357,7 +387,7 @@ class Stack:
 
         def carry(state: StackTrace, steps: int) -> dict[str, Any]:
             found = [part(trace, steps) for part, trace in zip(parts, state.states, strict=True)]
-            names = [_start_name(body) for body in self.bodies]
+            names = [start_name(body) for body in self.bodies]
             starts = (part.get(name) for part, name in zip(found, names, strict=True))
             return {"h0": tuple(starts)}
 
@@ -374,33 +404,3 @@ class Stack:
         (1, 5)
         """
         return StackStream([body.stream(batch_size) for body in self.bodies])
-
-
-def _check_pair(bodies: Sequence[Any], above: int) -> None:
-    """Raise where the body in place `above` cannot read what the one below it gives."""
-    lower, upper, place = bodies[above - 1], bodies[above], f"bodies[{above}]"
-    below = f"bodies[{above - 1}]"
-    if any(upper is body for body in bodies[:above]):
-        raise ValueError(f"bodies: expected different bodies, got that of {place} twice")
-    if getattr(lower, "gives_outputs", False):
-        raise ValueError(
-            f"bodies: expected a body of kind {lower.kind!r} in the last place only, got {below}"
-        )
-    if lower.dtype != upper.dtype:
-        raise TypeError(
-            f"bodies: expected one dtype, got {lower.dtype} of {below} and {upper.dtype} of {place}"
-        )
-    if lower.output_size != upper.input_size:
-        raise ValueError(
-            f"bodies: expected {place} with input_size = {lower.output_size}, the output_size of "
-            f"{below}, got {upper.input_size}"
-        )
-
-
-def _takes(function: Callable[..., Any], name: str) -> bool:
-    return name in inspect.signature(function).parameters
-
-
-def _start_name(body: Any) -> str | None:
-    """Return what a body's `forward` calls its initial state, or None where it has no state."""
-    return next((name for name in ("h0", "z0") if _takes(body.forward, name)), None)

@@ -11,8 +11,9 @@ from fastrnn.kernels.elman import pack_step, packed_step
 from fastrnn.layer import Stream
 from fastrnn.linear import linear_forward
 from fastrnn.losses import LOSSES
+from fastrnn.reference import jordan_step
 
-__all__ = ["ElmanStream", "ModelStream", "StackStream"]
+__all__ = ["ElmanStream", "JordanStream", "ModelStream"]
 
 
 class ElmanStream:
@@ -67,53 +68,83 @@ class ElmanStream:
         self._h[...] = Arguments(sizes, self._h.dtype).floats("h0", h0, "B m")
 
 
-class StackStream:
-    """One frame in, one frame of the highest body out; made by `Stack.stream`.
+class JordanStream:
+    """One frame in, one output out; made by `Jordan.stream`. Each step is fed the output before it.
 
-    The weights are those of the moment the stream was made.
+    The weights are those of the moment the stream was made; what "sample" feeds back is drawn from
+    the layer's generator, the same numbers for the same steps as by `Jordan.forward`.
     """
 
-    def __init__(self, streams: list[Stream]) -> None:
-        self._streams = streams
+    def __init__(
+        self,
+        weights: tuple[NDArray[Any], ...],
+        activation: str,
+        feedback: str,
+        generator: np.random.Generator,
+        batch_size: int,
+    ) -> None:
+        self._batch_size = count("batch_size", batch_size)
+        U, W, b, V, c = (array.copy() for array in weights)
+        self._size = U.shape[1]
+        self._weights = U, W, b, V, c, activation, feedback
+        shape = (self._batch_size, c.size)
+        self._h = np.empty((self._batch_size, b.size), b.dtype)
+        self._o, self._z = np.empty(shape, b.dtype), np.zeros(shape, b.dtype)
+        self._given = np.empty(shape, b.dtype)
+        self._generator = generator if feedback == "sample" else None
+        self._draws = np.empty(self._batch_size)
+        self._draw()
 
-    def step(self, x_t: ArrayLike) -> NDArray[Any] | None:
-        """Return the next output frame, in a buffer that later steps reuse; None if none is due.
+    def step(self, x_t: ArrayLike, z: ArrayLike | None = None) -> NDArray[Any]:
+        """Return o(t) (batch_size, q) for the next frame, in a buffer that later steps reuse.
 
         Parameters
         ----------
         x_t : array_like, shape (batch_size, p), or integers (batch_size,)
-            The frame, in the bodies' dtype, or its token ids.
+            The frame, in the layer's dtype, or its token ids.
+        z : array_like, shape (batch_size, q), or integers (batch_size,), optional
+            What this step is fed, or the classes whose unit vectors it is fed, such as the targets
+            of the step before. Default: that step's own output, fed back.
 
         Raises
         ------
         TypeError, ValueError
-            If `x_t` is not as said; the stream is then unchanged.
-        RuntimeError
-            After `flush`, until `reset`, where a body's own stream says so.
+            If an argument is not as said; the state is then unchanged.
         """
-        return self._rise(0, x_t)
-
-    def _rise(self, first: int, frame: ArrayLike) -> Any:
-        """Let a frame rise from body `first` to the top; return None where it waits on the way."""
-        for stream in self._streams[first:]:
-            due = stream.step(frame)
-            if due is None:
-                return None
-            frame = due
-        return frame
+        x_t = input_frame(x_t, self._batch_size, self._size, self._h.dtype)
+        fed = self._z if z is None else self._checked(z)
+        self._draw()
+        jordan_step(x_t, fed, *self._weights, self._draws, self._h, self._o, self._z)
+        return self._o
 
     def flush(self) -> list[NDArray[Any]]:
-        """End the sequence here, from the lowest body up; return copies of the frames still due."""
-        frames = []
-        for index, stream in enumerate(self._streams):
-            risen = (self._rise(index + 1, frame) for frame in stream.flush())
-            frames += [due.copy() for due in risen if due is not None]
-        return frames
+        """Return an empty list: every frame has been answered."""
+        return []
 
-    def reset(self) -> None:
-        """Return to the start of a sequence."""
-        for stream in self._streams:
-            stream.reset()
+    def reset(self, z0: ArrayLike | None = None) -> None:
+        """Return to the start of a sequence, whose first step is fed `z0` (batch_size, q), or zero.
+
+        As the `z` of a step, it may also be classes (batch_size,).
+        """
+        if z0 is None:
+            self._z[...] = 0
+        else:
+            self._z[...] = self._checked(z0, "z0")
+
+    def _checked(self, z: ArrayLike, name: str = "z") -> NDArray[Any]:
+        """Return what is fed, from vectors or classes."""
+        q, dtype = self._o.shape[1], self._o.dtype
+        z = input_frame(z, self._batch_size, q, dtype, name, "q", "output_size")
+        if z.ndim == 2:
+            return z
+        self._given.fill(0)
+        np.put_along_axis(self._given, z[:, None], 1, axis=1)
+        return self._given
+
+    def _draw(self) -> None:
+        """Draw for the step after this one; at the beginning for the first, which needs no draw."""
+        if self._generator is not None:
+            self._generator.random(out=self._draws)
 
 
 class ModelStream:
@@ -124,16 +155,23 @@ class ModelStream:
     """
 
     def __init__(
-        self, frames: Stream, V: NDArray[Any], c: NDArray[Any], loss: str, readout: str
+        self,
+        frames: Stream,
+        output_layer: tuple[NDArray[Any], NDArray[Any]] | None,
+        loss: str,
+        readout: str,
     ) -> None:
-        self._frames = frames
-        self._V, self._c = V.copy(), c.copy()
+        """Begin; without an output layer the frames are outputs, and their stream takes `z`."""
+        self._frames: Any = frames
+        self._output_layer = None
+        if output_layer is not None:
+            self._output_layer = output_layer[0].copy(), output_layer[1].copy()
         self._to_prediction = LOSSES[loss].predict
         self._mean = readout == "mean"
         self._sum: Any = 0
         self._seen = 0
 
-    def step(self, x_t: ArrayLike) -> NDArray[Any] | None:
+    def step(self, x_t: ArrayLike, z: ArrayLike | None = None) -> NDArray[Any] | None:
         """Return the next prediction (batch_size, q), or None while none is due.
 
         A body with right context r answers for frame t - r (a strided one, at every s-th step).
@@ -142,13 +180,20 @@ class ModelStream:
         ----------
         x_t : array_like, shape (batch_size, p), or integers (batch_size,)
             The frame, in the model's dtype, or its token ids.
+        z : array_like, shape (batch_size, q), or integers (batch_size,), optional
+            Only over a body that feeds its outputs back (Jordan): see `JordanStream.step`.
 
         Raises
         ------
         TypeError, ValueError
-            If `x_t` is not as said; the state is then unchanged.
+            If an argument is not as said; the state is then unchanged.
         """
-        frame = self._frames.step(x_t)
+        if z is None:
+            frame = self._frames.step(x_t)
+        elif self._output_layer is None:
+            frame = self._frames.step(x_t, z)
+        else:
+            raise ValueError("z: expected None over a body without output feedback, got an array")
         return None if frame is None else self._predict(frame)
 
     def flush(self) -> list[NDArray[Any]]:
@@ -166,7 +211,10 @@ class ModelStream:
             self._seen += 1
             frame = self._sum / frame.dtype.type(self._seen)
         lengths = np.ones(len(frame), np.int64)
-        outputs = linear_forward(frame[None], self._V, self._c, lengths, 1)
+        if self._output_layer is None:
+            outputs = frame[None].copy()
+        else:
+            outputs = linear_forward(frame[None], *self._output_layer, lengths, 1)
         if self._to_prediction is not None:
             self._to_prediction(outputs, lengths, outputs)
         return outputs[0]

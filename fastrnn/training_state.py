@@ -72,6 +72,7 @@ class TrainingState:
         self._path = checkpoint
         self._lock = threading.Lock()
         self._closed = False
+        self._sampling = self._drawn()
 
     def update(self, batch: tuple[Any, ...], started: float) -> None:
         """Take one step on a batch of the epoch that began at `started` (time.perf_counter).
@@ -93,6 +94,7 @@ class TrainingState:
             if self._closed:
                 return
             self._optimizer.step(self._model.parameters(), gradients)
+            self._sampling = self._drawn()
             self.position = position._replace(
                 batch=position.batch + 1,
                 loss_sum=position.loss_sum + value,
@@ -108,12 +110,14 @@ class TrainingState:
     def end_epoch(self, row: dict[str, Any], stopped: bool) -> None:
         """Add a row to the history and go on to the next epoch."""
         done = self.position
+        self._sampling = self._drawn()
         self.position = Position(done.epoch + 1, rows=(*done.rows, row), stopped=stopped)
 
     def close(self) -> None:
         """Wait for an update that has begun, which is short; let no other one follow."""
         with self._lock:
             self._closed = True
+        self._redraw(self._sampling)
 
     def save(self) -> None:
         """Write the checkpoint, if there is a path for it."""
@@ -123,6 +127,7 @@ class TrainingState:
         arrays = {_PARAMETER + name: w for name, w in self._model.parameters().items()}
         arrays |= {_OPTIMIZER + name: array for name, array in state.items()}
         metadata = {"kind": _KIND, "optimizer": settings, "position": self.position._asdict()}
+        metadata["sampling"] = self._sampling
         save_arrays(self._path, arrays, metadata)
         self.saved_at = time.monotonic()
 
@@ -142,17 +147,28 @@ class TrainingState:
                 f"checkpoint: expected a file that fit wrote, got one of kind "
                 f"{metadata.get('kind')!r}: {os.fspath(self._path)!r}"
             )
-        parameters = self._model.parameters()
+        parameters, sampling = self._model.parameters(), metadata.get("sampling", {})
         saved = _with_prefix(arrays, _PARAMETER)
         check_same("checkpoint", saved, "model", parameters)
         try:
             self._optimizer.restore(_with_prefix(arrays, _OPTIMIZER), metadata["optimizer"])
         except ValueError as error:
             raise ValueError(f"checkpoint, optimizer: {error}") from None
+        self._redraw(sampling)
+        self._sampling = sampling
         for name, array in saved.items():
             np.copyto(parameters[name], array)
         position = metadata["position"]
         self.position = Position(**position | {"rows": tuple(position["rows"])})
+
+    def _drawn(self) -> dict[str, Any]:
+        """Return how far a model that draws has drawn; of other models nothing."""
+        return self._model.sampling() if hasattr(self._model, "sampling") else {}
+
+    def _redraw(self, sampling: dict[str, Any]) -> None:
+        """Let the model draw again from there."""
+        if sampling:
+            self._model.restore_sampling(sampling)
 
     def _keywords(self, batch: tuple[Any, ...]) -> dict[str, Any]:
         """Return the keyword arguments of the model's methods, those that are given."""

@@ -77,6 +77,7 @@ class TDNN:
     """
 
     kind = "tdnn"
+    gives_outputs = False
 
     def __init__(
         self,

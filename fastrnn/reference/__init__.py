@@ -6,6 +6,7 @@ that a complex step gives derivatives to machine precision.
 """
 
 from fastrnn.reference.elman import elman_backward, elman_forward, elman_step
+from fastrnn.reference.jordan import jordan_backward, jordan_forward, jordan_step
 from fastrnn.reference.linear import linear_backward, linear_forward
 from fastrnn.reference.losses import (
     sigmoid,
@@ -22,6 +23,9 @@ __all__ = [
     "elman_backward",
     "elman_forward",
     "elman_step",
+    "jordan_backward",
+    "jordan_forward",
+    "jordan_step",
     "linear_backward",
     "linear_forward",
     "rmsprop_update",

@@ -5,8 +5,7 @@ nothing; a kernel is compiled at its first call and then kept on disk.
 """
 
 from fastrnn.elman import Elman, elman_backward, elman_forward
-
-# from fastrnn.flow import gradient_flow
+from fastrnn.flow import gradient_flow
 from fastrnn.generation import generate
 from fastrnn.gradient_check import gradcheck
 from fastrnn.jordan import Jordan, jordan_backward, jordan_forward

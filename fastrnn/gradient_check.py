@@ -141,7 +141,9 @@ def _derivative(value: Callable[[], float], array: NDArray[Any], direction: NDAr
     column = slopes
     for order in range(1, len(slopes)):  # the error of a column falls with step ** (2 * order)
         factor = 16.0**order
-        finer = [(factor * b - a) / (factor - 1) for a, b in zip(column[:-1], column[1:], strict=True)]
+        finer = [
+            (factor * b - a) / (factor - 1) for a, b in zip(column[:-1], column[1:], strict=True)
+        ]
         for place, extrapolated in enumerate(finer):
             doubt = max(abs(extrapolated - column[place]), abs(extrapolated - column[place + 1]))
             if doubt < least:

@@ -1,18 +1,20 @@
-"""What is measured of a network: its loss on a set, its speed, the error of its gradient."""
+"""What is measured of a network: its loss on a set, its speed, its gradient and its error."""
 
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
 import fastrnn
 from tdnn.compare.tasks import Batch, Task
 
-__all__ = ["gradient_error", "mean_loss", "throughput"]
+__all__ = ["flow_columns", "gradient_error", "mean_loss", "throughput"]
 
 REPETITIONS = 9
 NUDGE = 1e-3
+FLOW_COLUMNS = ("lag", "norm", "state_norm", "bound", "spectral", "in_field", "count")
 
 
 def mean_loss(
@@ -80,3 +82,19 @@ def _gradient_error(
         difference = float(np.linalg.norm(found[name] - gradient))
         errors.append(difference / norm if norm > 0 else difference)
     return max(errors)
+
+
+def flow_columns(
+    model: fastrnn.SequenceModel, batch: Batch, threads: int | None
+) -> dict[str, list[Any]]:
+    """The columns of `fastrnn.gradient_flow`, JSON-able: None for what is not a finite number."""
+    flow = fastrnn.gradient_flow(
+        model, batch.x, batch.targets, lengths=batch.lengths, threads=threads
+    )
+    return {
+        name: [
+            value if isinstance(value, int) or np.isfinite(value) else None
+            for value in flow[name].tolist()
+        ]
+        for name in FLOW_COLUMNS
+    }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "learning_curve", "score_plot"]
+__all__ = ["COLORS", "flow_plot", "learning_curve", "score_plot"]
 
 # Told apart also by those who see no red or green (Okabe and Ito 2008), darkened for white paper.
 COLORS = ("#0868ac", "#c8501e", "#1b8a6b", "#8c4a9e", "#8a6d00")
@@ -144,6 +144,71 @@ def score_plot(
         axes.grid(False, axis="y")
         axes.locator_params(axis="x", nbins=4)  # or long labels would touch
         axes.set_xlabel(f"test, {metric}")
+        return _svg(figure, name, title)
+
+
+def flow_plot(flow: "pd.DataFrame", *, name: str, title: str) -> str:
+    """The gradient that arrives `lag` steps before the loss: a line for each model.
+
+    Lines are means over seeds (of logarithms), bands reach from the least to the largest. Dotted:
+    what the spectral radius of W alone would make of the gradient at lag 0. A line ends, with a
+    mark, where the receptive field does: beyond it the gradient is exactly zero.
+
+    Parameters
+    ----------
+    flow : DataFrame
+        The rows of `flow_table` that belong to one task.
+    name, title : str
+        As in `learning_curve`.
+
+    Returns
+    -------
+    str
+        As `learning_curve`.
+    """
+    import matplotlib as mpl
+    import numpy as np
+
+    with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure, axes = _figure()
+        models, ends = sorted(flow["model"].unique()), []
+        for model, color in zip(models, _colors(len(models)), strict=True):
+            own = flow[flow["model"] == model]
+            points = own[own["norm"] > 0]
+            table = (
+                points.assign(log=np.log(points["norm"]))
+                .groupby("lag", sort=True)
+                .agg(mean=("log", "mean"), low=("norm", "min"), high=("norm", "max"))
+            )
+            if table.empty:
+                continue
+            mean = np.exp(table["mean"])
+            axes.fill_between(
+                table.index, table["low"], table["high"], color=color, alpha=0.18, lw=0
+            )
+            axes.plot(table.index, mean, color=color, lw=2, label=model)
+            ends.append((float(mean.min()), float(table["high"].max())))
+            if not own["in_field"].all():
+                last = table.index[-1]
+                axes.plot([last], [mean.iloc[-1]], "|", ms=16, mew=2, color=color)
+                axes.annotate(
+                    "then exactly 0", (last, mean.iloc[-1]), xytext=(5, -4),
+                    textcoords="offset points", color=color, fontsize=9,
+                )  # fmt: skip
+            spectral = own.groupby("lag", sort=True)["spectral"].median().dropna()
+            if len(spectral) > 1 and spectral.iloc[0] > 0 and 0 in mean.index:
+                slope = mean[0] * spectral / spectral.iloc[0]
+                axes.plot(
+                    slope.index, slope, color=color, lw=1.4, ls=(0, (1, 2)),
+                    label=f"{model}: spectral radius of W",
+                )  # fmt: skip
+        if ends:
+            top = max(high for _, high in ends)
+            axes.set_yscale("log")
+            axes.set_ylim(max(min(low for low, _ in ends) / 3, 1e-12 * top), 12 * top)
+        axes.set_xlabel("lag: steps before the loss")
+        axes.set_ylabel("norm of the gradient in x")
+        axes.legend(loc="upper right", ncols=2, handlelength=1.6, columnspacing=1.2)
         return _svg(figure, name, title)
 
 

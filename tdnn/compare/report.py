@@ -9,14 +9,16 @@ from typing import Any
 
 from tdnn.compare import formats
 from tdnn.compare.errors import ComparisonError
-from tdnn.compare.plots import learning_curve, score_plot
+from tdnn.compare.plots import flow_plot, learning_curve, score_plot
 from tdnn.compare.results import SCHEMA, Record, Store, write_atomically
 from tdnn.compare.statistics import Verdict
-from tdnn.compare.tables import curves_table, judge, runs_table, summary_table
+from tdnn.compare.tables import curves_table, flow_table, judge, runs_table, summary_table
 
 __all__ = ["FILES", "check_packages", "write_report"]
 
-FILES = ("index.html", "summary.md", "runs.csv", "curves.csv", "runs.json")
+FILES = (
+    "index.html", "summary.md", "runs.csv", "curves.csv", "gradient_flow.csv", "runs.json",
+)  # fmt: skip
 PACKAGES = ("jinja2", "matplotlib", "pandas", "scipy")
 COLUMNS = (
     "Task",
@@ -56,7 +58,7 @@ class Table:
 
 
 def write_report(out: Path) -> list[Verdict]:
-    """Write index.html, summary.md, runs.csv, curves.csv and runs.json into `out`.
+    """Write the report, `FILES`, into `out`.
 
     Parameters
     ----------
@@ -80,9 +82,10 @@ def write_report(out: Path) -> list[Verdict]:
             f"make some first: rnn-vs-tdnn run --quick --out {out}",
         )
     runs, curves, found = runs_table(records), curves_table(records), judge(records)
+    flow = flow_table(records)
     summary = summary_table(runs)
     table = Table(COLUMNS, [_cells(row) for row in summary])
-    tasks = _tasks(records, runs, curves)
+    tasks = _tasks(records, runs, curves, flow)
     context = {
         "verdicts": found,
         "table": table,
@@ -105,6 +108,7 @@ def write_report(out: Path) -> list[Verdict]:
         "summary.md": _render("summary.md.j2", _for_markdown(context), escape=False),
         "runs.csv": runs.to_csv(index=False, lineterminator="\n"),
         "curves.csv": curves.to_csv(index=False, lineterminator="\n"),
+        "gradient_flow.csv": flow.to_csv(index=False, lineterminator="\n"),
         "runs.json": text + "\n",
     }
     for name in FILES:
@@ -135,7 +139,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _tasks(records: list[Record], runs: Any, curves: Any) -> list[dict[str, Any]]:
+def _tasks(records: list[Record], runs: Any, curves: Any, flow: Any) -> list[dict[str, Any]]:
     """What the report says and draws of each task."""
     from markupsafe import Markup
 
@@ -165,6 +169,13 @@ def _tasks(records: list[Record], runs: Any, curves: Any) -> list[dict[str, Any]
                 score_plot(
                     scores, name=f"{name}-score", **drawn,
                     title=f"{name}: test score of each seed, mean and interval",
+                ),
+            ),
+            (
+                "Gradient flow after training",
+                flow_plot(
+                    flow[flow["task"] == name], name=f"{name}-flow",
+                    title=f"{name}: norm of the gradient in x over the steps before the loss",
                 ),
             ),
         ]  # fmt: skip

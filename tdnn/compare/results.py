@@ -11,7 +11,7 @@ from tdnn.compare.settings import Plan
 
 __all__ = ["SCHEMA", "Record", "Store", "write_atomically"]
 
-SCHEMA = 1
+SCHEMA = 2
 Record = dict[str, Any]
 
 

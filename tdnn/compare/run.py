@@ -9,7 +9,7 @@ import fastrnn
 from fastrnn.checkpoint import load_arrays, save_arrays
 from tdnn.compare.environment import environment_labels
 from tdnn.compare.errors import ComparisonInterrupted
-from tdnn.compare.measure import gradient_error, mean_loss, throughput
+from tdnn.compare.measure import flow_columns, gradient_error, mean_loss, throughput
 from tdnn.compare.models import build_model, describe
 from tdnn.compare.progress import Progress
 from tdnn.compare.results import SCHEMA, Record, Store
@@ -126,6 +126,7 @@ class Run:
                 name: [row[name] for row in self.curve] for name in ("step", "loss", "validation")
             },
             "gradient_error": gradient_error(self.model, batches, self.threads),
+            "gradient_flow": flow_columns(self.model, batches[0], self.threads),
             "timing": {
                 "curve": [row["seconds"] for row in self.curve],
                 "training": self.curve[-1]["seconds"],

@@ -1,4 +1,4 @@
-"""Stored runs as tables: one row per run, one row per point of a curve, one row per model.
+"""Stored runs as tables: a row per run, per point of a curve, per lag of a gradient, per model.
 
 The main table is made from the table of runs alone, as it is written to runs.csv: whatever it
 shows can be computed again from that file.
@@ -13,7 +13,7 @@ from tdnn.compare.statistics import Question, Verdict, estimate, verdicts
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["curves_table", "judge", "runs_table", "summary_table"]
+__all__ = ["curves_table", "flow_table", "judge", "runs_table", "summary_table"]
 
 
 def runs_table(records: Iterable[Record]) -> "pd.DataFrame":
@@ -72,6 +72,20 @@ def curves_table(records: Iterable[Record]) -> "pd.DataFrame":
         )
         rows += [(record["task"], record["model"], record["seed"], *point) for point in points]
     return pd.DataFrame(rows, columns=columns)
+
+
+def flow_table(records: Iterable[Record]) -> "pd.DataFrame":
+    """One row per run and lag: the tidy table of gradient_flow.csv."""
+    import pandas as pd
+
+    frames = []
+    for record in records:
+        frame = pd.DataFrame(record["gradient_flow"])
+        for place, name in enumerate(("task", "model", "seed")):
+            frame.insert(place, name, record[name])
+        floats = ["norm", "state_norm", "bound", "spectral"]
+        frames.append(frame.astype(dict.fromkeys(floats, float)))
+    return pd.concat(frames, ignore_index=True)
 
 
 def summary_table(runs: "pd.DataFrame") -> list[dict[str, Any]]:

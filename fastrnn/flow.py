@@ -201,7 +201,7 @@ class _Table:
 
     def add(self, last: NDArray[np.int64], recorder: Any) -> None:
         """Add the norms of a pass back from the frames `last`."""
-        inputs = np.linalg.norm(recorder.gradients.dx, axis=2)
+        inputs = _norms(recorder.gradients.dx)
         states = _state_norms(self.top, recorder)
         for b in np.flatnonzero(last >= 0):
             lags = self.start + self.stride * last[b] - np.arange(self.lengths[b])
@@ -221,8 +221,10 @@ class _Table:
         there = (self.count > 0) | (self.state_count > 0)
         lags = np.flatnonzero(there) - self.shift
         first = _mean(self.first_norm, self.state_count)[there]
-        rates = (np.nan, np.nan)
-        if self.top is not None and self.readout != "mean":
+        rates = (0.0, 0.0)
+        if self.top is None or self.readout == "mean":
+            first[...] = np.nan
+        else:
             rates = _rates(self.top)
         with np.errstate(over="ignore", under="ignore"):
             bounds = [first * np.power(rate, lags / self.stride) for rate in rates]
@@ -237,6 +239,13 @@ class _Table:
             "in_field": seen,
             "count": self.count[there],
         }
+
+
+def _norms(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Return the norms (T, B) of vectors whose squares may be too small for floats."""
+    scale = np.abs(vectors).max(axis=2, keepdims=True, initial=0.0)
+    with np.errstate(under="ignore", invalid="ignore"):
+        return scale[..., 0] * np.linalg.norm(vectors / np.where(scale > 0, scale, 1), axis=2)
 
 
 def _mean(total: NDArray[Any], count: NDArray[np.int64]) -> NDArray[Any]:
@@ -266,7 +275,7 @@ def _state_norms(top: Elman | None, recorder: Any) -> NDArray[Any] | None:
     ).dx  # fmt: skip
     total = recorder.dh.copy()
     total[:-1] += da[1:] @ W
-    return np.linalg.norm(total, axis=2)
+    return _norms(total)
 
 
 def _rates(top: Elman) -> tuple[float, float]:

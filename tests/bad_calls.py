@@ -5,6 +5,7 @@ import numpy as np
 import fastrnn
 import tdnn
 from fastrnn.elman import ElmanTrace
+from fastrnn.stack import StackTrace
 from tdnn.network import TDNNTrace
 
 T, B, P, M, Q = 6, 2, 3, 5, 4
@@ -29,6 +30,9 @@ TIME = model("tdnn")
 # What forward returns for X; made by hand, so that collecting the tests compiles nothing.
 FULL = np.array([T, T])
 TRACE = ElmanTrace(H, H0, X, None, None)
+LOW, HIGH = fastrnn.Elman(P, M, dtype=float, rng=0), fastrnn.Elman(M, M, dtype=float, rng=0)
+DEEP = fastrnn.SequenceModel(fastrnn.Stack([LOW, HIGH]), Q, rng=0)
+DEEP_TRACE = StackTrace(H, None, (TRACE, TRACE._replace(x=H)))
 TIME_TRACE = TDNNTrace(H, FULL, X, None, (tdnn.TDNNState(H, FULL),))
 WEIGHTS = {
     "weight_ih_l0": U, "weight_hh_l0": W, "bias_ih_l0": BIAS, "bias_hh_l0": BIAS,
@@ -70,6 +74,12 @@ RIGHT = {
     TIME.body.backward: {"dh": H, "state": TIME_TRACE},
     TIME.body.stream: {},
     TIME.loss: {"x": X, "targets": IDS},
+    fastrnn.Stack: {"bodies": [LOW, HIGH]},
+    fastrnn.Stack.from_torch: {"state_dict": WEIGHTS},
+    DEEP.body.forward: {"x": X, "h0": (None, H0)},
+    DEEP.body.backward: {"dh": H, "state": DEEP_TRACE, "dh_last": (H0, None)},
+    DEEP.body.stream: {},
+    DEEP.loss: {"x": X, "targets": IDS},
     fastrnn.SGD: {"learning_rate": 0.1},
     fastrnn.RMSProp: {},
     fastrnn.AdaGrad: {},
@@ -267,7 +277,7 @@ TABLE = [
     ),
     *(
         (stream, "batch_size", *case)
-        for stream in (EACH.body.stream, EACH.stream, TIME.body.stream)
+        for stream in (EACH.body.stream, EACH.stream, TIME.body.stream, DEEP.body.stream)
         for case in (
             (0, ValueError, "batch_size", "an integer >= 1", "got 0"),
             (2.0, TypeError, "batch_size", "an integer >= 1", "got 2.0"),
@@ -376,6 +386,61 @@ TABLE = [
         ("dh", H[:3], ValueError, "state.h, dh", "T_out = 6", "got shape (3, 2, 5)"),
         ("dh", H[..., 1:], ValueError, "output_size, dh", "m = 5", "got shape (6, 2, 4)"),
         ("dh", H.astype("f4"), TypeError, "dh", "expected float64", "got float32"),
+    ),
+    *rows(
+        fastrnn.Stack,
+        ("bodies", LOW, TypeError, "bodies", "a list of layers", "got Elman"),
+        ("bodies", [], ValueError, "bodies", "at least one body", "got none"),
+        ("bodies", [LOW, None], TypeError, "bodies", "a layer such as Elman", "got None"),
+        ("bodies", [fastrnn.Elman], TypeError, "bodies", "a layer such as", "got <class"),
+        ("bodies", [EACH], TypeError, "bodies", "a layer such as", "got SequenceModel("),
+        ("bodies", [HIGH, HIGH], ValueError, "bodies", "different", "of bodies[1] twice"),
+        (
+            "bodies", [HIGH, LOW], ValueError, "bodies",
+            "bodies[1] with input_size = 5, the output_size of bodies[0]", "got 3",
+        ),
+        (
+            "bodies", [LOW, fastrnn.Elman(M, M, rng=0)], TypeError, "bodies", "one dtype",
+            "got float64 of bodies[0] and float32 of bodies[1]",
+        ),
+        (
+            "bodies", [fastrnn.Jordan(P, 2, M, dtype=float), HIGH], ValueError, "bodies",
+            "'jordan' in the last place only", "got bodies[0]",
+        ),
+    ),
+    *rows(
+        fastrnn.Stack.from_torch,
+        ("state_dict", None, TypeError, "state_dict", "a dict", "got NoneType"),
+        ("state_dict", {}, ValueError, "state_dict", "the key 'weight_ih_l0'", "got []"),
+        (
+            "state_dict", WEIGHTS | {"weight_ih_l1": W},
+            ValueError, "state_dict", "the key 'weight_hh_l1'", "got ['weight_ih_l0'",
+        ),
+        *ACTIVATION,
+    ),
+    *rows(
+        DEEP.body.forward,
+        ("x", X32, TypeError, "x", "expected float64", "got float32"),
+        ("x", X[..., 1:], ValueError, "input_size, x", "p = 3", "got shape (6, 2, 2)"),
+        ("h0", H0, TypeError, "h0", "an entry for each body", "got ndarray"),
+        ("h0", (H0,), ValueError, "h0", "2 entries", "got 1"),
+        ("h0", (None, H0[1:]), ValueError, "x, h0", "B = 2 as in x", "got shape (1, 5)"),
+        ("y", IDS, TypeError, "y", "None with a stack of this kind", "got ndarray"),
+        ("forced", IDS, TypeError, "forced", "None with a stack of this kind", "got ndarray"),
+        *LENGTHS[:3],
+        *THREADS[:1],
+    ),
+    *rows(
+        DEEP.body.backward,
+        ("state", TRACE, TypeError, "state", "what forward returned", "got ElmanTrace"),
+        ("dh", H[1:], ValueError, "state.h, dh", "T = 6", "got shape (5, 2, 5)"),
+        ("dh", H.astype("f4"), TypeError, "dh", "expected float64", "got float32"),
+        ("dh_last", [H0], ValueError, "dh_last", "2 entries", "got 1"),
+    ),
+    *rows(
+        DEEP.loss,
+        ("x", X[..., :1], ValueError, "input_size, x", "p = 3", "got shape (6, 2, 1)"),
+        ("targets", IDS + Q, ValueError, "targets", "from 0 to 3", "got 4 at position (0, 0)"),
     ),
     *rows(
         fastrnn.SGD,

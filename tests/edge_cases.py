@@ -19,6 +19,8 @@ PADDING = np.arange(T)[:, None] >= LENGTHS
 def body(kind, padding="zero"):
     if kind == "elman":
         return fastrnn.Elman(P, M, dtype=float, rng=1)
+    if kind == "stack":
+        return fastrnn.Stack([body("tdnn"), fastrnn.Elman(M, 6, dtype=float, rng=1)])
     return tdnn.TDNN(P, [(6, (-1, 0, 1)), (M, (-2, 1))], padding=padding, dtype=float, rng=1)
 
 
@@ -70,8 +72,9 @@ PASSES = {
     "elman last": model_pass("elman", "softmax", "last"),
     "tdnn model": model_pass("tdnn", "sigmoid", "each"),
     "tdnn mean": model_pass("tdnn", "squared", "mean"),
+    "stack model": model_pass("stack", "softmax", "each"),
 }
-CLASSES = ("softmax", "elman model", "elman last")
+CLASSES = ("softmax", "elman model", "elman last", "stack model")
 every = pytest.mark.parametrize("name", PASSES)
 
 

@@ -252,6 +252,7 @@ FLOATS = {
     "elman model": ("x",),
     "tdnn model": ("x", "targets"),
     "tdnn mean": ("x", "targets"),
+    "stack model": ("x",),
 }
 # Labels may be integers or bool, and logits alone are of either float dtype.
 ACCEPTED = {

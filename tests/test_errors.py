@@ -12,6 +12,8 @@ import pytest
 from bad_calls import (
     ADAM,
     BATCH,
+    DEEP,
+    DEEP_TRACE,
     EACH,
     H0,
     IDS,
@@ -37,8 +39,8 @@ import tdnn
 
 def everything():
     """Return the contents of all arrays that a call of the table could reach."""
-    found = [TRACE, TIME_TRACE, ADAM.state(), BATCH, X32]
-    found += [[each.parameters(), each.config()] for each in (EACH, LAST, LABEL, TIME)]
+    found = [TRACE, TIME_TRACE, DEEP_TRACE, ADAM.state(), BATCH, X32]
+    found += [[each.parameters(), each.config()] for each in (EACH, LAST, LABEL, TIME, DEEP)]
     return copy.deepcopy([list(RIGHT.values()), found])
 
 
@@ -50,7 +52,7 @@ def same(a, b):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, fastrnn.Elman | fastrnn.SequenceModel | tdnn.TDNN):
+    if isinstance(a, fastrnn.Elman | fastrnn.SequenceModel | fastrnn.Stack | tdnn.TDNN):
         return same([a.config(), a.parameters()], [b.config(), b.parameters()])
     if isinstance(a, fastrnn.Adam):
         return same(a.state(), b.state())
@@ -230,6 +232,7 @@ def test_load_refuses_what_is_no_model_of_this_version(tmp_path):
         ({"model": config | {"body": {"kind": "elman", "config": {"depth": 2}}}}, ["'depth'"]),
         ({"model": config | {"body": {"kind": "gru", "config": {}}}}, ["installed", "'gru'"]),
         ({"model": config | {"output_size": 9}}, ["parameters that fit"]),
+        ({"model": config | {"body": {"kind": "stack", "config": {"bodies": []}}}}, ["'dtype'"]),
     ]:
         fastrnn.checkpoint.save_arrays(path, EACH.parameters(), metadata)
         refused(lambda: fastrnn.load(path), ValueError, "path", parts)

@@ -10,7 +10,7 @@ import numpy as np
 import fastrnn
 from tdnn.compare.tasks import Batch, Task
 
-__all__ = ["flow_columns", "gradient_error", "mean_loss", "throughput"]
+__all__ = ["FLOW_COLUMNS", "flow_columns", "gradient_error", "mean_loss", "throughput"]
 
 REPETITIONS = 9
 NUDGE = 1e-3

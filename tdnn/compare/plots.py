@@ -208,7 +208,8 @@ def flow_plot(flow: "pd.DataFrame", *, name: str, title: str) -> str:
             axes.set_ylim(max(min(low for low, _ in ends) / 3, 1e-12 * top), 12 * top)
         axes.set_xlabel("lag: steps before the loss")
         axes.set_ylabel("norm of the gradient in x")
-        axes.legend(loc="upper right", ncols=2, handlelength=1.6, columnspacing=1.2)
+        # Above the axes: the dotted line may run anywhere.
+        figure.legend(loc="outside upper left", ncols=2, handlelength=1.6, columnspacing=1.2)
         return _svg(figure, name, title)
 
 

@@ -7,6 +7,7 @@ shows can be computed again from that file.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from tdnn.compare.measure import FLOW_COLUMNS
 from tdnn.compare.results import Record
 from tdnn.compare.statistics import Question, Verdict, estimate, verdicts
 
@@ -80,7 +81,7 @@ def flow_table(records: Iterable[Record]) -> "pd.DataFrame":
 
     frames = []
     for record in records:
-        frame = pd.DataFrame(record["gradient_flow"])
+        frame = pd.DataFrame(record["gradient_flow"], columns=FLOW_COLUMNS)
         for place, name in enumerate(("task", "model", "seed")):
             frame.insert(place, name, record[name])
         floats = ["norm", "state_norm", "bound", "spectral"]

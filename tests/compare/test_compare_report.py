@@ -20,6 +20,7 @@ from tdnn.compare import formats
 from tdnn.compare.errors import ComparisonError
 from tdnn.compare.progress import Lines, open_progress
 from tdnn.compare.report import COLUMNS, FILES, write_report
+from tdnn.compare.results import SCHEMA
 from tdnn.compare.run import compare
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -109,7 +110,7 @@ def test_the_page_reaches_out_to_nothing(out):
 def test_the_page_is_well_formed_and_no_id_comes_twice(out):
     page = read_page(out)
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 8
     assert page.tags.count("h1") == 1
     targets = {value[1:] for name, value in page.attributes if (name or "").endswith("href")}
     assert targets <= set(page.ids)
@@ -179,7 +180,7 @@ def test_the_verdicts_are_the_same_everywhere(out):
 def test_the_json_holds_every_run_whole(out):
     everything = json.loads((out / "runs.json").read_text("utf-8"))
     stored = [json.loads(path.read_text()) for path in sorted((out / "runs").iterdir())]
-    assert everything["schema"] == 1
+    assert everything["schema"] == SCHEMA
     assert everything["runs"] == stored
     assert len(everything["summary"]) == 4
 
@@ -191,6 +192,39 @@ def test_the_curves_are_tidy(out):
     assert {row["seed"] for row in rows} == {"0", "1", "2"}
     first = [row for row in rows if row["step"] == "0"]
     assert len(first) == 12 and all(row["training_loss"] == "" for row in first)
+
+
+def test_the_gradient_flow_is_tidy_and_the_same_as_in_the_records(out):
+    with (out / "gradient_flow.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    seen = {}
+    for row in rows:
+        seen.setdefault((row["task"], row["model"], int(row["seed"])), []).append(row)
+    assert len(seen) == 12
+    for (task, model, seed), own in seen.items():
+        record = json.loads((out / "runs" / f"{task}-{model}-{seed}.json").read_text())
+        for name, values in record["gradient_flow"].items():
+            stored = ["" if value is None else str(value) for value in values]
+            assert [row[name] for row in own] == stored
+        lags, norms = ([float(row[name]) for row in own] for name in ("lag", "norm"))
+        assert lags == list(range(len(own))) and norms[0] > 0
+        inside = [row["in_field"] == "True" for row in own]
+        if model == "elman":
+            bounds = [(float(row["state_norm"]), float(row["bound"])) for row in own]
+            assert all(inside) and all(norm <= 1.000001 * bound for norm, bound in bounds)
+        elif task == "char":  # 64 steps, of which the network sees 32
+            assert not all(inside)
+            assert [norm > 0 for norm in norms] == inside
+
+
+def test_the_flow_s_figure_says_where_a_network_sees_nothing_more(out):
+    page = (out / "index.html").read_text("utf-8")
+    figures = re.findall(
+        r"<figcaption>Gradient flow[^<]*</figcaption>\s*(<svg.*?</svg>)", page, re.S
+    )
+    assert len(figures) == 2
+    assert ["then exactly 0" in figure for figure in figures] == [False, True]
+    assert all("elman: spectral radius of W" in figure for figure in figures)
 
 
 def test_names_from_outside_are_escaped(out, tmp_path):

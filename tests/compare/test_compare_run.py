@@ -48,6 +48,7 @@ def test_a_record_holds_what_the_report_needs(whole):
     assert record["validation"] == min(record["curve"]["validation"])
     assert record["best_step"] == int(np.argmin(record["curve"]["validation"]))
     assert record["environment"]["threads"] == "1"
+    assert record["gradient_flow"]["lag"] == list(range(10))
 
 
 def test_both_models_of_a_seed_see_the_same_batches(monkeypatch, tmp_path):
@@ -153,7 +154,7 @@ def test_the_number_of_threads_changes_no_result(whole, tmp_path):
     compare(adding(threads=2), tmp_path)
     for name, record in read_runs(tmp_path).items():
         other = read_runs(whole)[name]
-        for part in ("score", "curve", "gradient_error"):
+        for part in ("score", "curve", "gradient_error", "gradient_flow"):
             assert record[part] == other[part]
 
 

@@ -111,11 +111,12 @@ def gradient_flow(
     shape = frames.shape[:2] if model.readout == "each" else frames.shape[1:2]
     given = _checked_weights(shape, weights)
     table = _Table(model, len(state.h), valid, count_of)
-    for last in _chosen(model, len(state.h), valid, count_of, given, steps):
-        only = _only_at(last, model, given)
-        wide.loss_and_grad(frames, _wide(targets), weights=only, **settings)
-        table.add(last, recorder)
-    return pd.DataFrame(table.columns())
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # inf and NaN are told
+        for last in _chosen(model, len(state.h), valid, count_of, given, steps):
+            only = _only_at(last, model, given)
+            wide.loss_and_grad(frames, _wide(targets), weights=only, **settings)
+            table.add(last, recorder)
+        return pd.DataFrame(table.columns())
 
 
 def _checked_frames(
@@ -226,8 +227,7 @@ class _Table:
             first[...] = np.nan
         else:
             rates = _rates(self.top)
-        with np.errstate(over="ignore", under="ignore"):
-            bounds = [first * np.power(rate, lags / self.stride) for rate in rates]
+        bounds = [first * np.power(rate, np.maximum(lags, 0) / self.stride) for rate in rates]
         left = getattr(self.body, "left_context", None)
         seen = np.full(len(lags), True) if left is None or self.readout == "mean" else lags <= left
         return {
@@ -244,8 +244,7 @@ class _Table:
 def _norms(vectors: NDArray[Any]) -> NDArray[Any]:
     """Return the norms (T, B) of vectors whose squares may be too small for floats."""
     scale = np.abs(vectors).max(axis=2, keepdims=True, initial=0.0)
-    with np.errstate(under="ignore", invalid="ignore"):
-        return scale[..., 0] * np.linalg.norm(vectors / np.where(scale > 0, scale, 1), axis=2)
+    return scale[..., 0] * np.linalg.norm(vectors / np.where(scale > 0, scale, 1), axis=2)
 
 
 def _mean(total: NDArray[Any], count: NDArray[np.int64]) -> NDArray[Any]:

@@ -10,7 +10,6 @@ from helpers import assert_close, assert_same_bits, error
 from stacks import MAKE, M, P, elman, make, time_delay
 
 import fastrnn
-from fastrnn.layer import Gradients
 
 LENGTHS = np.array([13, 0, 7, 1])
 T, B = 13, len(LENGTHS)
@@ -244,41 +243,59 @@ def test_resets_reach_every_recurrent_body_and_no_other():
             fastrnn.Stack([below, bodies[1]]).forward(x, resets=resets)
 
 
-class Echo(fastrnn.Elman):
-    """A body that gives outputs itself, o = h + y, in the way of an output-to-hidden network."""
-
-    kind = "echo"
-    gives_outputs = True
-
-    def forward(self, x, z0=None, *, y=None, lengths=None, threads=None):
-        self.trace = super().forward(x, z0, lengths=lengths, threads=threads)
-        return EchoTrace(self.trace, self.trace.h + (0 if y is None else y))
-
-    def backward(self, do, state, *, threads=None):
-        found = super().backward(do, state.trace, threads=threads)
-        return Gradients(dict(found), found.dx, found.dh0)
-
-
-class EchoTrace:
-    def __init__(self, trace, o):
-        self.trace, self.h, self.lengths, self.o = trace, trace.h, trace.lengths, o
+def fed_stack(**settings):
+    """Return a stack whose highest body gives the outputs, and is fed what they should be."""
+    top = fastrnn.Jordan(5, 6, 2, dtype=float, rng=1, **settings)
+    return fastrnn.Stack([elman(m=5), top])
 
 
 def test_outputs_of_the_highest_body():
-    top, x = Echo(5, M, dtype=float, rng=0), sequences(11)
-    stack, y = fastrnn.Stack([elman(m=5), top]), np.random.default_rng(0).standard_normal((T, B, M))
+    stack, x = fed_stack(), sequences(11)
+    low, top = stack.bodies
+    y, z0 = np.random.default_rng(0).integers(0, 2, (T, B)), np.ones((B, 2))
     assert stack.gives_outputs and not make("elman over elman").gives_outputs
-    start = (None, np.ones((B, M)))
-    trace = stack.forward(x, start, y=y)
-    want = top.forward(stack.bodies[0].forward(x).h, start[1], y=y)
-    np.testing.assert_array_equal(trace.o, want.o)
-    assert trace.o is trace.states[1].o
-    gradients = stack.backward(y, trace)
-    np.testing.assert_array_equal(gradients["1.W"], top.backward(y, want)["W"])
-    with pytest.raises(ValueError, match="^bodies: expected a body of kind 'echo' in the last"):
-        fastrnn.Stack([Echo(P, 5, dtype=float), elman(5)])
-    with pytest.raises(TypeError, match="^y: expected None with a stack of this kind, got"):
-        make("elman over elman").forward(x, y=y)
+    for fed in ({}, {"y": y}, {"y": y, "forced": x[..., 0] > 0}):
+        trace = stack.forward(x, (None, z0), lengths=LENGTHS, **fed)
+        below = low.forward(x, lengths=LENGTHS)
+        want = top.forward(below.h, z0=z0, lengths=LENGTHS, **fed)
+        np.testing.assert_array_equal(trace.o, want.o)
+        do = np.random.default_rng(1).standard_normal(want.o.shape)
+        got, high = stack.backward(do, trace), top.backward(do, want)
+        lower = low.backward(high.dx, below)
+        parts = {f"0.{key}": array for key, array in lower.items()}
+        parts |= {f"1.{key}": array for key, array in high.items()}
+        assert_same_bits(dict(got), parts)
+        assert_same_bits({"dx": got.dx, "z": got.dh0[1]}, {"dx": lower.dx, "z": high.dz0})
+
+
+def test_model_over_outputs_that_are_fed_back(tmp_path):
+    model = fastrnn.SequenceModel(fed_stack(teacher_forcing=0.5))
+    assert not hasattr(model, "V") and model.output_size == 2
+    x, y = sequences(12), np.random.default_rng(0).integers(0, 2, (T, B))
+    model.save(tmp_path / "model.npz")
+    again = fastrnn.load(tmp_path / "model.npz")
+    training = [one.loss_and_grad(x, y) for one in (model, again)]  # both draw the same steps
+    assert training[0][0] == training[1][0] != model.loss(x, y)
+    assert_same_bits(training[0][1], training[1][1])
+    model.body.teacher_forcing = 1.0
+    assert model.body.bodies[1].teacher_forcing == 1.0
+    assert model.loss_and_grad(x, y)[0] == model.loss(x, y)
+    stream, want = model.stream(B), model.predict(x)
+    for t, x_t in enumerate(x):
+        np.testing.assert_allclose(stream.step(x_t), want[t], rtol=1e-13)
+    stream.reset()
+    want = model.predict(x, y=y)
+    for t, x_t in enumerate(x):
+        got = stream.step(x_t, y[t - 1] if t else None)
+        np.testing.assert_allclose(got, want[t], rtol=1e-13)
+    optimizer = fastrnn.Adam(0.02)
+    history = fastrnn.fit(model, (x, y), optimizer=optimizer, epochs=30, progress=False)
+    assert history.rows[-1]["loss"] < 0.8 * history.rows[0]["loss"]
+
+
+def test_what_only_a_highest_body_that_is_fed_has():
+    for name in ("feedback", "teacher_forcing", "sampling", "restore_sampling"):
+        assert hasattr(fed_stack(), name) and not hasattr(make("elman over elman"), name)
 
 
 # Models

@@ -238,6 +238,7 @@ class Stack:
         forced: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         resets: ArrayLike | None = None,
+        h_reset: Sequence[Any] | None = None,
         threads: int | None = None,
     ) -> StackTrace:
         """Compute the frames of every body.
@@ -255,6 +256,8 @@ class Stack:
             Valid steps of each sequence. Default: T for all.
         resets : array_like of bool, shape (T, B), optional
             Before which steps the states return to h0; only if all bodies are recurrent.
+        h_reset : sequence, optional
+            For each body the states that resets return to, where they are not its h0.
         threads : int, optional
             See `fastrnn.thread_count`. The result's bits do not depend on it.
 
@@ -283,12 +286,11 @@ class Stack:
                 raise TypeError(f"{name}: expected None with a stack of this kind, got {got}")
         if resets is not None:
             self._check_resets(resets)
-        starts = self._for_each_body("h0", h0)
+        starts, homes = self._for_each_body("h0", h0), self._for_each_body("h_reset", h_reset)
         states: list[Any] = []
-        for body, start in zip(self.bodies, starts, strict=True):
-            settings: dict[str, Any] = {str(start_name(body)): start} if start is not None else {}
-            if resets is not None:
-                settings["resets"] = resets
+        for body, start, home in zip(self.bodies, starts, homes, strict=True):
+            named = {str(start_name(body)): start, "h_reset": home, "resets": resets}
+            settings = {name: value for name, value in named.items() if value is not None}
             if self.gives_outputs and body is self.bodies[-1]:
                 settings |= fed
             states.append(body.forward(x, lengths=lengths, threads=threads, **settings))
@@ -383,13 +385,17 @@ class Stack:
         It returns the keyword arguments of `forward` with which the sequences go on after `steps`
         steps of the trace `state`.
         """
-        parts = [body.carry for body in self.bodies]  # an AttributeError where one has none
+        methods = [body.carry for body in self.bodies]  # an AttributeError where one has none
 
         def carry(state: StackTrace, steps: int) -> dict[str, Any]:
-            found = [part(trace, steps) for part, trace in zip(parts, state.states, strict=True)]
-            names = [start_name(body) for body in self.bodies]
-            starts = (part.get(name) for part, name in zip(found, names, strict=True))
-            return {"h0": tuple(starts)}
+            parts = [
+                go_on(trace, steps) for go_on, trace in zip(methods, state.states, strict=True)
+            ]
+            names = [str(start_name(body)) for body in self.bodies]
+            starts = {"h0": tuple(part[name] for part, name in zip(parts, names, strict=True))}
+            if all("h_reset" in part for part in parts):
+                starts["h_reset"] = tuple(part["h_reset"] for part in parts)
+            return starts
 
         return carry
 

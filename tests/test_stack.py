@@ -204,39 +204,53 @@ def test_states_go_in_and_come_out():
         assert slope == pytest.approx(np.sum(gradients.dh0[part][1] * direction), rel=1e-7)
 
 
-class CarryingElman(fastrnn.Elman):
-    """An Elman layer whose sequences can go on."""
+class RecurrentElman(fastrnn.Elman):
+    """An Elman layer whose sequences can go on; it notes what it is told of resets."""
+
+    def forward(self, x, h0=None, *, lengths=None, resets=None, h_reset=None, threads=None):
+        self.seen = resets, h_reset
+        return super().forward(x, h0, lengths=lengths, threads=threads)
 
     def carry(self, state, steps):
-        if steps == 0:
-            return {"h0": np.zeros_like(state.h_last) if state.h0 is None else state.h0}
-        return {"h0": state.h[steps - 1]}
+        first = np.zeros_like(state.h_last) if state.h0 is None else state.h0
+        return {"h0": state.h[steps - 1] if steps else first, "h_reset": first}
+
+
+def recurrent():
+    sizes = ((P, 5), (5, M))
+    return [RecurrentElman(*pair, dtype=float, rng=place) for place, pair in enumerate(sizes)]
 
 
 def test_carried_states_go_on():
-    bodies = [CarryingElman(P, 5, dtype=float, rng=0), CarryingElman(5, M, dtype=float, rng=1)]
-    stack, x = fastrnn.Stack([fastrnn.Stack(bodies[:1]), bodies[1]]), sequences(9)
-    whole = stack.forward(x)
+    bodies, x = recurrent(), sequences(9)
+    stack = fastrnn.Stack([fastrnn.Stack(bodies[:1]), bodies[1]])
+    first = (np.ones((B, 5)),), np.ones((B, M))
+    whole = stack.forward(x, first)
     for steps in (0, 1, 6):
-        rest = stack.forward(x[steps:], **stack.carry(whole, steps))
+        carried = stack.carry(whole, steps)
+        rest = stack.forward(x[steps:], **carried)
         np.testing.assert_array_equal(rest.h, whole.h[steps:])
+        assert list(carried) == ["h0", "h_reset"]
+        for body, home in zip(bodies, (first[0][0], first[1]), strict=True):
+            assert body.seen[0] is None and body.seen[1] is home
     for name in ("elman over tdnn", "tdnn over strided tdnn", "stack over stack"):
         assert not hasattr(make(name), "carry")
 
 
-class ResettingElman(fastrnn.Elman):
-    """An Elman layer that notes the resets it is given."""
-
-    def forward(self, x, h0=None, *, lengths=None, resets=None, threads=None):
-        self.seen = resets
-        return super().forward(x, h0, lengths=lengths, threads=threads)
+def test_what_a_jordan_body_carries():
+    """It has no states that resets return to: then the stack has none either."""
+    stack, x = fastrnn.Stack([recurrent()[0], fed_stack().bodies[1]]), sequences(9)
+    whole = stack.forward(x)
+    carried = stack.carry(whole, 6)
+    assert list(carried) == ["h0"]
+    np.testing.assert_allclose(stack.forward(x[6:], **carried).o, whole.o[6:], rtol=1e-13)
 
 
 def test_resets_reach_every_recurrent_body_and_no_other():
-    bodies = [ResettingElman(P, 5, dtype=float, rng=0), ResettingElman(5, M, dtype=float, rng=1)]
+    bodies = recurrent()
     x, resets = sequences(10), np.zeros((T, B), bool)
     fastrnn.Stack(bodies).forward(x, resets=resets)
-    assert bodies[0].seen is resets and bodies[1].seen is resets
+    assert all(body.seen[0] is resets for body in bodies)
     message = "^resets: expected None with a body of kind 'tdnn', got ndarray$"
     for below in (time_delay([(5, (-1, 0), 2)]), time_delay([(5, (-1, 0))], padding="valid")):
         with pytest.raises(ValueError, match=message):

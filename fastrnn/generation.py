@@ -66,7 +66,7 @@ def generate(
     n = count("n", n, at_least=0)
     tokens = _check_prompt(prompt, model.output_size)
     if not 0 <= check_number("temperature", temperature) < np.inf:
-        raise ValueError(f"temperature: expected a number >= 0, got {temperature!r}")
+        raise ValueError(f"temperature: expected a finite number >= 0, got {temperature!r}")
     rng = generator("rng", rng)
 
     written = tokens if tokens.ndim == 2 else tokens[:, None]

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator, refuse_first
-from fastrnn.jordan_functions import FEEDBACKS, feed_back, jordan_backward, jordan_forward
+from fastrnn.jordan_functions import feed_back, jordan_backward, jordan_forward
+from fastrnn.jordan_stream import JordanStream
 from fastrnn.kernels.activations import ACTIVATIONS
+from fastrnn.kernels.feedback import FEEDBACKS
 from fastrnn.layer import Gradients
 from fastrnn.sampling import Sampling, probability
-from fastrnn.streams import JordanStream
 
 __all__ = ["Jordan", "JordanTrace", "jordan_backward", "jordan_forward"]
 
@@ -72,8 +73,6 @@ class Jordan:
     ----------
     U, W, b, V, c : ndarray, shapes (m, p), (m, q), (m,), (q, m), (q,)
         The parameters.
-    teacher_forcing : float
-        As above.
 
     Raises
     ------
@@ -192,24 +191,11 @@ class Jordan:
         return {"input_size": input_size, "hidden_size": 5, "output_size": 3, "dtype": dtype}
 
     def sampling(self) -> dict[str, Any]:
-        """Return what the next draws depend on, in a form that JSON can hold.
-
-        Examples
-        --------
-        >>> import fastrnn
-        >>> sorted(fastrnn.Jordan(3, 8, 2, rng=0).sampling())
-        ['generator', 'teacher_forcing']
-        """
+        """Return what the next draws depend on, `teacher_forcing` included, for JSON."""
         return self._sampling.state()
 
     def restore_sampling(self, state: dict[str, Any]) -> None:
-        """Go on drawing as the layer would have done whose `sampling` returned `state`.
-
-        Raises
-        ------
-        ValueError
-            If `state` is something else; nothing has changed then.
-        """
+        """Draw on as the layer whose `sampling` returned `state`; ValueError if that is none."""
         self._sampling.restore(state)
 
     def frames(self) -> tuple[int, int]:

@@ -5,16 +5,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn import reference
 from fastrnn.arrays import Arguments, choice, filled, generator, refuse_first, valid_steps, within
 from fastrnn.kernels.activations import ACTIVATIONS
+from fastrnn.kernels.feedback import FEEDBACKS, feed_back_rows
+from fastrnn.kernels.inputs import empty_input_gradient
+from fastrnn.kernels.jordan import backward_part, backward_products, forward_part
 from fastrnn.results import JordanGrads, JordanState
-from fastrnn.threads import thread_count
+from fastrnn.threads import share
 
-__all__ = ["jordan_backward", "jordan_forward"]
+__all__ = ["feed_back", "jordan_backward", "jordan_forward"]
 
-FEEDBACKS = ("softmax", "sigmoid", "identity", "argmax", "sample")
-_ONE_HOT = ("argmax", "sample")
+_ONE_HOT = (FEEDBACKS["argmax"], FEEDBACKS["sample"])
 _BOOL = np.dtype(np.bool_)
 
 
@@ -113,15 +114,20 @@ def jordan_forward(
     V = args.floats("V", V, "q m")
     c = args.floats("c", c, "q")
     fed = _check_fed(args, x, y, z0, lengths, forced, resets)
-    choice("activation", activation, ACTIVATIONS)
-    feedback = choice("feedback", feedback, FEEDBACKS)
-    source = generator("rng", rng)
-    thread_count(threads)
-    draws = source.random(x.shape[:2]) if feedback == "sample" else None
-    return reference.jordan_forward(
-        x, U, W, b, V, c, fed.y, fed.z0, fed.lengths, activation, feedback, fed.forced, draws,
-        resets=fed.resets,
+    code = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
+    back = FEEDBACKS[choice("feedback", feedback, FEEDBACKS)]
+    (T, B), (m, q), dtype = x.shape[:2], W.shape, W.dtype
+    draws = np.empty((0, 0))
+    if back == FEEDBACKS["sample"] or rng is not None:
+        source = generator("rng", rng)  # seeding one takes as long as a hundred steps
+        draws = source.random((T, B)) if back == FEEDBACKS["sample"] else draws
+    h, o, z = np.empty((T, B, m), dtype), np.empty((T, B, q), dtype), np.empty((T, B, q), dtype)
+    arguments = (
+        x, U, W, b, V, c, fed.y, fed.z0, fed.lengths, code, back, fed.forced, fed.resets, draws,
+        h, o, z, None,
     )  # fmt: skip
+    share(forward_part, arguments, B, threads, _work(x, U, q))
+    return JordanState(h, o, z)
 
 
 def jordan_backward(
@@ -190,17 +196,40 @@ def jordan_backward(
     if z is not None:
         z = args.floats("z", z, "T B q")
     fed = _check_fed(args, x, y, z0, lengths, forced, resets)
-    choice("activation", activation, ACTIVATIONS)
-    feedback = choice("feedback", feedback, FEEDBACKS)
-    if feedback in _ONE_HOT and z is None and not (y is not None and forced is None):
+    code = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
+    back = FEEDBACKS[choice("feedback", feedback, FEEDBACKS)]
+    if z is None and back in _ONE_HOT and (y is None or forced is not None):
         raise ValueError(
             f"z: expected what jordan_forward returned, with feedback {feedback!r}, got None"
         )
-    thread_count(threads)
-    return reference.jordan_backward(
-        do, x, h, o, U, W, V, fed.y, z, fed.z0, fed.lengths, activation, feedback, fed.forced,
-        resets=fed.resets,
-    )  # fmt: skip
+
+    dtype = U.dtype
+    (B, q), m = fed.z0.shape, len(U)
+    dx = empty_input_gradient(x, U)
+    dU, dW, db = np.empty_like(U), np.empty_like(W), np.empty(m, dtype)
+    dV, dc, dz0 = np.empty_like(V), np.empty(q, dtype), np.empty((B, q), dtype)
+    da, d_o, work = np.empty_like(h), np.empty_like(o), _work(x, U, q)
+    steps = (fed.lengths, code, back, fed.forced, fed.resets)
+    fed_back = np.empty_like(o) if z is None else z
+    outward = (do, h, o, U, W, V, fed_back, z is not None, *steps, da, d_o, dx, dz0)
+    share(backward_part, outward, B, threads, work)
+    inward = (da, d_o, x, h, fed.y, fed_back, fed.z0, fed.lengths, fed.forced, fed.resets)
+    share(backward_products, (*inward, dU, dW, db, dV, dc), m, threads, work)
+    return JordanGrads(dx, dU, dW, db, dV, dc, dz0)
+
+
+def _work(x: NDArray[Any], U: NDArray[Any], q: int) -> int:
+    """Return the number of multiply-adds of a pass."""
+    m, p = U.shape
+    return x.shape[0] * x.shape[1] * m * (2 * q + (p if x.ndim == 3 else 1))
+
+
+def feed_back(o: NDArray[Any], feedback: str, draws: NDArray[np.float64] | None) -> NDArray[Any]:
+    """Return what is fed to the steps after these checked outputs (n, q)."""
+    z = np.empty_like(o)
+    numbers = np.zeros(len(o)) if draws is None else draws
+    feed_back_rows(FEEDBACKS[feedback], o, numbers, z)
+    return z
 
 
 class _Fed(NamedTuple):
@@ -246,11 +275,3 @@ def _check_fed(
         bad = used & ((targets < 0) | (targets >= q))
         refuse_first("y", targets, bad, f"integers from 0 to {q - 1}")
     return _Fed(targets, z0, checked, forced, resets)
-
-
-def feed_back(o: NDArray[Any], feedback: str, draws: NDArray[Any] | None) -> NDArray[Any]:
-    """Return what steps after these checked outputs (n, q) are fed."""
-    z = np.empty_like(o)
-    for i in range(len(o)):
-        z[i] = reference.feedback.feed_back(feedback, o[i], None if draws is None else draws[i])
-    return z

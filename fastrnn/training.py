@@ -88,14 +88,16 @@ def fit(
         Seconds after which the checkpoint is written within an epoch (between two batches).
     resume : bool, default False
         Start from the checkpoint if the file exists: parameters, the optimizer's state and
-        hyperparameters, position and history. A run that was complete, or that the callback
+        hyperparameters, what the model draws next (and a Jordan body's `teacher_forcing`), position
+        and history. A run that was complete, or that the callback
         stopped, returns its history at once.
     progress : bool, optional
         True: a bar on standard error, or one line per epoch without tqdm. False: nothing.
         None: as True where standard error is a terminal, else nothing.
     callback : callable, optional
         Called with a copy of each epoch's row, in the thread that called `fit`; a true result ends
-        the training. It may change ``optimizer.learning_rate``. An interruption inside of it lets
+        the training. It may change ``optimizer.learning_rate``, or ``model.body.teacher_forcing``
+        of a Jordan body (scheduled sampling). An interruption inside of it lets
         a resumed run call it again for the same epoch.
     threads : int, optional
         Handed on to the model.

@@ -45,6 +45,9 @@ class Position(NamedTuple):
 class TrainingState:
     """Model, optimizer and position, which change together or not at all.
 
+    With the model goes how far it has drawn from its generator, if it has one: what a dropped batch
+    has drawn is drawn again.
+
     Updates run in a worker thread, where no KeyboardInterrupt can split them; the position is one
     object, replaced by one assignment. So the state is whole whenever no update holds the lock.
 

@@ -130,7 +130,8 @@ def _families(
     yield "losses", partial(_warm_losses, dtype)
     yield "optimizers", partial(_warm_optimizers, dtype)
     for name, body in bodies.items():
-        model = SequenceModel(_sample(body, dtype), _OUTPUTS, rng=0)
+        own = getattr(body, "gives_outputs", False)
+        model = SequenceModel(_sample(body, dtype), None if own else _OUTPUTS, rng=0)
         yield name, partial(_warm_model, model)
         yield f"{name} stream", partial(_warm_stream, model)
 
@@ -173,6 +174,17 @@ def _warm_model(model: SequenceModel) -> None:
     for x in _inputs(model.dtype):
         model.predict(x)
         model.loss_and_grad(x, np.ones((_STEPS, _BATCH), np.int64))
+        if getattr(model.body, "gives_outputs", False):
+            _warm_fed(model.body, x)
+
+
+def _warm_fed(body: Any, x: Any) -> None:
+    """Feed classes and vectors to a body that gives the outputs."""
+    for axes in ((_STEPS, _BATCH), (_STEPS, _BATCH, body.output_size)):
+        y = np.ones(axes, np.int64 if len(axes) == 2 else body.dtype)
+        trace = body.forward(x, y)
+        body.backward(np.ones_like(trace.o), trace)
+        body.carry(trace, _STEPS)
 
 
 def _warm_stream(model: SequenceModel) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import fastrnn
 import tdnn
 from fastrnn.elman import ElmanTrace
+from fastrnn.jordan import JordanTrace
 from fastrnn.stack import StackTrace
 from tdnn.network import TDNNTrace
 
@@ -13,6 +14,7 @@ X, IDS, H = np.zeros((T, B, P)), np.zeros((T, B), int), np.zeros((T, B, M))
 U, W, BIAS, H0 = np.zeros((M, P)), np.zeros((M, M)), np.zeros(M), np.zeros((B, M))
 OUT, LABELS, ONES = np.zeros((T, B, Q)), np.zeros((T, B, Q)), np.ones((T, B))
 TAPS = np.zeros((2, M, P))
+BACK, V, C, FLAGS = np.zeros((M, Q)), np.zeros((Q, M)), np.zeros(Q), np.zeros((T, B), bool)
 X32 = X.astype(np.float32)
 
 
@@ -27,12 +29,14 @@ def model(body="elman", **settings):
 
 EACH, LAST, LABEL = model(), model(readout="last"), model(loss="sigmoid", readout="mean")
 TIME = model("tdnn")
+FED = fastrnn.SequenceModel(fastrnn.Jordan(P, M, Q, dtype=float, rng=0))
 # What forward returns for X; made by hand, so that collecting the tests compiles nothing.
 FULL = np.array([T, T])
 TRACE = ElmanTrace(H, H0, X, None, None)
 LOW, HIGH = fastrnn.Elman(P, M, dtype=float, rng=0), fastrnn.Elman(M, M, dtype=float, rng=0)
 DEEP = fastrnn.SequenceModel(fastrnn.Stack([LOW, HIGH]), Q, rng=0)
 DEEP_TRACE = StackTrace(H, None, (TRACE, TRACE._replace(x=H)))
+FED_TRACE = JordanTrace(H, OUT, OUT, X, None, None, None, None, None)
 TIME_TRACE = TDNNTrace(H, FULL, X, None, (tdnn.TDNNState(H, FULL),))
 WEIGHTS = {
     "weight_ih_l0": U, "weight_hh_l0": W, "bias_ih_l0": BIAS, "bias_hh_l0": BIAS,
@@ -46,6 +50,12 @@ RIGHT = {
     fastrnn.elman_forward: {"x": X, "U": U, "W": W, "b": BIAS, "h0": H0, "lengths": [T, 2]},
     fastrnn.elman_backward: {
         "dh": H, "x": X, "h": H, "U": U, "W": W, "h0": H0, "dh_last": H0, "lengths": [T, 2],
+    },
+    fastrnn.jordan_forward: {
+        "x": X, "U": U, "W": BACK, "b": BIAS, "V": V, "c": C, "y": IDS, "lengths": [T, 2],
+    },
+    fastrnn.jordan_backward: {
+        "do": OUT, "x": X, "h": H, "o": OUT, "U": U, "W": BACK, "V": V, "lengths": [T, 2],
     },
     fastrnn.softmax_cross_entropy: {"o": OUT, "targets": IDS, "weights": ONES, "lengths": [T, 2]},
     fastrnn.sigmoid_cross_entropy: {"o": OUT, "targets": LABELS, "weights": ONES},
@@ -69,6 +79,14 @@ RIGHT = {
     tdnn.tdnn_backward: {
         "dh": H, "x": X, "h": H, "W": TAPS, "offsets": (-1, 0), "padding": "zero",
     },
+    fastrnn.Jordan: {"input_size": P, "hidden_size": M, "output_size": Q},
+    FED.body.forward: {"x": X, "y": IDS, "z0": OUT[0]},
+    FED.body.backward: {"do": OUT, "state": FED_TRACE},
+    FED.body.carry: {"state": FED_TRACE, "steps": 3},
+    FED.body.stream: {},
+    FED.forward: {"x": X, "y": IDS},
+    FED.loss: {"x": X, "targets": IDS, "lengths": [T, 2]},
+    FED.loss_and_grad: {"x": X, "targets": IDS, "weights": ONES},
     tdnn.TDNN: {"input_size": P, "layers": "-1,0 0,2", "hidden_size": M},
     TIME.body.forward: {"x": X},
     TIME.body.backward: {"dh": H, "state": TIME_TRACE},
@@ -176,6 +194,52 @@ TABLE = [
         ("dh_last", H, ValueError, "dh_last", "shape (B, m)", "got shape (6, 2, 5)"),
         ("dh_last", H0 * 1j, TypeError, "dh_last", FLOATS, "got complex128"),
     ),
+    *rows(fastrnn.jordan_forward, *INPUT, *LENGTHS, *ACTIVATION, *THREADS),
+    *rows(
+        fastrnn.jordan_forward,
+        ("W", BACK[:4], ValueError, "U, W", "shape (m, q) with m = 5", "got shape (4, 4)"),
+        ("V", V[:3], ValueError, "W, V", "shape (q, m) with q = 4 as in W", "got shape (3, 5)"),
+        ("V", V.astype("f4"), TypeError, "x, V", "one dtype", "got float64 and float32"),
+        ("c", BIAS, ValueError, "W, c", "q = 4 as in W", "got shape (5,)"),
+        ("b", None, TypeError, "b", FLOATS, "got object (NoneType)"),
+        ("y", OUT[..., 0], TypeError, "y", "(T, B, q)", "integer token ids of shape (T, B)"),
+        ("y", OUT[:, :, :2], ValueError, "W, y", "q = 4 as in W", "got shape (6, 2, 2)"),
+        ("y", IDS[1:], ValueError, "x, y", "T = 6 as in x", "got shape (5, 2)"),
+        ("y", IDS + Q, ValueError, "y", "integers from 0 to 3", "got 4 at position (0, 0)"),
+        ("y", IDS - np.eye(T, B, -3, int), ValueError, "y", "0 to 3", "got -1 at position (3, 0)"),
+        ("y", OUT.astype("f4"), TypeError, "x, y", "one dtype", "float64 and float32"),
+        ("z0", H0, ValueError, "W, z0", "q = 4 as in W", "got shape (2, 5)"),
+        ("z0", [[0] * Q] * B, TypeError, "z0", FLOATS, "got int64"),
+        ("feedback", "hardmax", ValueError, "feedback", "['softmax', 'sig", "got 'hardmax'"),
+        ("feedback", None, TypeError, "feedback", "one of ['softmax'", "got None"),
+        ("forced", IDS, TypeError, "forced", "bool of shape (T, B)", "got int64 of shape (6, 2)"),
+        ("forced", True, ValueError, "forced", "shape (T, B)", "got shape ()"),
+        ("forced", FLAGS[:, :1], ValueError, "x, forced", "B = 2 as in x", "shape (6, 1)"),
+        ("resets", ONES, TypeError, "resets", "bool of shape (T, B)", "got float64"),
+        ("resets", FLAGS[1:], ValueError, "x, resets", "T = 6 as in x", "got shape (5, 2)"),
+        ("rng", "0", TypeError, "rng", "numpy.random.Generator or None", "got '0'"),
+        ("rng", -1, ValueError, "rng", "an integer >= 0", "got -1"),
+    ),
+    *rows(fastrnn.jordan_backward, *LENGTHS[:1], *ACTIVATION[:1], *THREADS[:1]),
+    *rows(
+        fastrnn.jordan_backward,
+        ("do", OUT[0], ValueError, "do", "shape (T, B, q)", "got shape (2, 4)"),
+        ("do", None, TypeError, "do", FLOATS, "got object (NoneType)"),
+        ("x", IDS + 7, ValueError, "x", "from 0 to 2", "got 7 at position (0, 0)"),
+        ("h", H[1:], ValueError, "do, h", "T = 6 as in do", "got shape (5, 2, 5)"),
+        ("o", OUT.astype("f4"), TypeError, "do, o", "one dtype", "float64 and float32"),
+        ("U", U[:2], ValueError, "h, U", "m = 5 as in h", "got shape (2, 3)"),
+        ("W", BACK.T, ValueError, "h, W", "m = 5 as in h", "got shape (4, 5)"),
+        ("V", V.T, ValueError, "do, V", "q = 4 as in do", "got shape (5, 4)"),
+        ("z", OUT[1:], ValueError, "do, z", "T = 6 as in do", "got shape (5, 2, 4)"),
+        ("z", IDS, TypeError, "z", FLOATS, "got int64"),
+        ("y", IDS + Q, ValueError, "y", "integers from 0 to 3", "got 4 at position (0, 0)"),
+        ("z0", H0, ValueError, "do, z0", "q = 4 as in do", "got shape (2, 5)"),
+        ("feedback", "sample", ValueError, "z", "what jordan_forward returned", "got None"),
+        ("feedback", "argmax", ValueError, "z", "with feedback 'argmax'", "got None"),
+        ("forced", FLAGS, ValueError, "forced", "None without y", "got an array"),
+        ("resets", IDS, TypeError, "resets", "bool of shape (T, B)", "got int64"),
+    ),
     *(
         row
         for function in (
@@ -277,7 +341,9 @@ TABLE = [
     ),
     *(
         (stream, "batch_size", *case)
-        for stream in (EACH.body.stream, EACH.stream, TIME.body.stream, DEEP.body.stream)
+        for stream in (
+            EACH.body.stream, EACH.stream, TIME.body.stream, FED.body.stream, DEEP.body.stream,
+        )
         for case in (
             (0, ValueError, "batch_size", "an integer >= 1", "got 0"),
             (2.0, TypeError, "batch_size", "an integer >= 1", "got 2.0"),
@@ -309,6 +375,70 @@ TABLE = [
         )
     ),
     (EACH.forward, "y", IDS, TypeError, "y", "None with a body of kind 'elman'", "got ndarray"),
+    (EACH.loss, "forced", True, ValueError, "forced", "None with a body of kind 'elman'", "True"),
+    *rows(
+        fastrnn.Jordan,
+        ("output_size", 0, ValueError, "output_size", "an integer >= 1", "got 0"),
+        ("output_size", 2.0, TypeError, "output_size", "an integer >= 1", "got 2.0"),
+        ("feedback", "relu", ValueError, "feedback", "['softmax', 'sigmoid',", "got 'relu'"),
+        ("feedback", None, TypeError, "feedback", "one of ['softmax'", "got None"),
+        ("teacher_forcing", 1.5, ValueError, "teacher_forcing", "number from 0 to 1", "got 1.5"),
+        ("teacher_forcing", np.nan, ValueError, "teacher_forcing", "from 0 to 1", "got nan"),
+        ("teacher_forcing", True, TypeError, "teacher_forcing", "a number", "got True"),
+        ("rng", "0", TypeError, "rng", "numpy.random.Generator or None", "got '0'"),
+        *ACTIVATION,
+    ),
+    *rows(
+        FED.body.forward,
+        ("x", X32, TypeError, "x", "expected float64", "got float32"),
+        ("y", IDS + Q, ValueError, "y", "integers from 0 to 3", "got 4 at position (0, 0)"),
+        ("y", IDS[1:], ValueError, "x, y", "T = 6 as in x", "got shape (5, 2)"),
+        ("y", OUT[..., 1:], ValueError, "output_size, y", "q = 4", "got shape (6, 2, 3)"),
+        ("y", OUT.astype("f4"), TypeError, "y", "expected float64", "got float32"),
+        ("z0", OUT[0, 1:], ValueError, "x, z0", "B = 2 as in x", "got shape (1, 4)"),
+        ("z0", OUT[0, :, 1:], ValueError, "output_size, z0", "q = 4", "got shape (2, 3)"),
+        ("forced", ONES, TypeError, "forced", "bool of shape (T, B)", "got float64"),
+        ("forced", ONES[1:] > 0, ValueError, "x, forced", "T = 6", "got shape (5, 2)"),
+        ("resets", IDS, TypeError, "resets", "bool of shape (T, B)", "got int64"),
+        ("rng", 0.5, TypeError, "rng", "an integer >= 0", "got 0.5"),
+        *THREADS[:1],
+    ),
+    *rows(
+        FED.body.backward,
+        ("state", TRACE, TypeError, "state", "what forward returned", "got ElmanTrace"),
+        ("state", FED_TRACE._replace(h=H[..., 1:]), ValueError, "hidden_size, state.h", "m = 5"),
+        ("state", FED_TRACE._replace(o=OUT[1:]), ValueError, "state.h, state.o", "T = 6"),
+        ("do", OUT[:2], ValueError, "state.h, do", "T = 6", "got shape (2, 2, 4)"),
+        ("do", OUT.astype("f4"), TypeError, "do", "expected float64", "got float32"),
+    ),
+    (FED.body.carry, "steps", T + 1, ValueError, "steps", "0 to T = 6", "got 7"),
+    (
+        fastrnn.SequenceModel, "body", fastrnn.Jordan(P, M, 7), ValueError, "body, output_size",
+        "None, or 7 as in body", "got 4",
+    ),
+    *rows(
+        FED.forward,
+        ("y", OUT, TypeError, "y", "integers of shape (T, B)", "got float64"),
+        ("y", IDS - 1, ValueError, "y", "0 to 3", "got -1 at position (0, 0)"),
+        ("y", IDS[1:], ValueError, "x, y", "T = 6 as in x", "got shape (5, 2)"),
+    ),
+    *(
+        (method, *case)
+        for method in (FED.loss, FED.loss_and_grad)
+        for case in (
+            ("x", X32, TypeError, "x", "expected float64", "got float32"),
+            ("x", IDS - 1, ValueError, "x", "0 to 2", "got -1 at position (0, 0)"),
+            ("targets", IDS[:5], ValueError, "x, targets", "T = 6 as in x", "got shape (5, 2)"),
+            ("targets", IDS + 4, ValueError, "targets", "0 to 3", "got 4 at position (0, 0)"),
+            ("targets", LABELS, TypeError, "targets", "integers of shape (T, B)", "float64"),
+            ("weights", [1, 1], ValueError, "weights", "shape (T, B)", "got shape (2,)"),
+            ("lengths", [1, 2, 3], ValueError, "x, lengths", "B = 2 as in x", "got shape (3,)"),
+            ("reduction", "max", ValueError, "reduction", "['mean', 'sum']", "got 'max'"),
+            ("forced", ONES, TypeError, "forced", "bool of shape (T, B)", "got float64"),
+            ("forced", "yes", TypeError, "forced", "bool of shape (T, B)", "got <U3"),
+            ("forced", ONES[1:] > 0, ValueError, "x, forced", "T = 6", "got shape (5, 2)"),
+        )
+    ),
     *(
         (method, *case)
         for method in (EACH.loss, EACH.loss_and_grad, TIME.loss)

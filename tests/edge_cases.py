@@ -21,6 +21,8 @@ def body(kind, padding="zero"):
         return fastrnn.Elman(P, M, dtype=float, rng=1)
     if kind == "stack":
         return fastrnn.Stack([body("tdnn"), fastrnn.Elman(M, 6, dtype=float, rng=1)])
+    if kind == "jordan":
+        return fastrnn.Jordan(P, M, Q, dtype=float, rng=1)
     return tdnn.TDNN(P, [(6, (-1, 0, 1)), (M, (-2, 1))], padding=padding, dtype=float, rng=1)
 
 
@@ -56,6 +58,17 @@ def tdnn_pass(a):
     return {"h": state.h, "counts": state.lengths} | grads._asdict()
 
 
+def jordan_pass(a):
+    """Every second step is fed its own output, the others what `targets` holds."""
+    forced = np.indices(a["weights"].shape)[0] % 2 == 0
+    fed = {"y": a["targets"], "z0": a["z0"], "lengths": a["lengths"], "forced": forced}
+    fed["feedback"] = "sigmoid"
+    U, W, b, V, c = (a[key] for key in ("U", "back", "b", "V", "c"))
+    state = fastrnn.jordan_forward(a["x"], U, W, b, V, c, **fed)
+    grads = fastrnn.jordan_backward(a["do"], a["x"], state.h, state.o, U, W, V, **fed)
+    return state._asdict() | grads._asdict()
+
+
 def loss_pass(function):
     return lambda a: function(
         a["o"], a["targets"], lengths=a["lengths"], weights=a["weights"], reduction="mean"
@@ -65,16 +78,22 @@ def loss_pass(function):
 PASSES = {
     "elman": elman_pass,
     "tdnn": tdnn_pass,
+    "jordan": jordan_pass,
     "softmax": loss_pass(fastrnn.softmax_cross_entropy),
     "sigmoid": loss_pass(fastrnn.sigmoid_cross_entropy),
     "squared": loss_pass(fastrnn.squared_error),
     "elman model": model_pass("elman", "softmax", "each"),
     "elman last": model_pass("elman", "softmax", "last"),
+    "jordan model": model_pass("jordan", "softmax", "each"),
     "tdnn model": model_pass("tdnn", "sigmoid", "each"),
     "tdnn mean": model_pass("tdnn", "squared", "mean"),
     "stack model": model_pass("stack", "softmax", "each"),
 }
-CLASSES = ("softmax", "elman model", "elman last", "stack model")
+# Arguments that are not called by their public names.
+PUBLIC = {"taps": "W", "back": "W"}
+# Those whose first axis is none of steps or sequences, whatever its size.
+WEIGHTS = ("taps", "V", "c")
+CLASSES = ("softmax", "elman model", "elman last", "jordan model", "stack model")
 every = pytest.mark.parametrize("name", PASSES)
 
 
@@ -91,6 +110,9 @@ def arguments(name, lengths=LENGTHS, steps=T, tokens=False):
         "h0": rng.standard_normal((n, M)), "dh": rng.standard_normal((steps, n, M)),
         "dh_last": rng.standard_normal((n, M)), "o": rng.standard_normal((steps, n, Q)),
         "targets": rng.integers(0, Q, (*frame, n)) if name in CLASSES else targets,
+        "back": rng.standard_normal((M, Q)) / 4, "V": rng.standard_normal((Q, M)) / 4,
+        "c": rng.standard_normal(Q), "z0": rng.standard_normal((n, Q)),
+        "do": rng.standard_normal((steps, n, Q)),
         "weights": rng.integers(1, 5, (*frame, n)) / 2, "lengths": np.array(lengths, int),
     }  # fmt: skip
 
@@ -111,5 +133,5 @@ KINDS = {
 
 def total(results):
     """Return what has no axis of sequences: the loss and the gradients of parameters."""
-    rowwise = ("h", "h_last", "dx", "dh0", "do", "o", "yhat", "counts")
+    rowwise = ("h", "h_last", "dx", "dh0", "dz0", "do", "o", "z", "yhat", "counts")
     return {key: array for key, array in results.items() if key not in rowwise}

@@ -10,6 +10,8 @@ from edge_cases import (
     LENGTHS,
     PADDING,
     PASSES,
+    PUBLIC,
+    WEIGHTS,
     B,
     P,
     Q,
@@ -73,7 +75,7 @@ def test_any_layout_gives_the_same_bits(name, layout):
         assert np.array(other[key]).tobytes() == array.tobytes(), key
 
 
-@pytest.mark.parametrize("name", ["elman", "tdnn", "elman model", "tdnn model"])
+@pytest.mark.parametrize("name", ["elman", "tdnn", "jordan", "elman model", "tdnn model"])
 def test_one_array_for_several_arguments(name):
     a = arguments(name)
     a["h0"] = a["dh_last"]
@@ -135,7 +137,7 @@ def test_order_of_sequences_does_not_matter(name):
     order = np.array([2, 3, 0, 1])
     sorted_by_length = {
         key: array
-        if array.shape[:1] not in ((T,), (B,)) or key == "taps"
+        if array.shape[:1] not in ((T,), (B,)) or key in WEIGHTS
         else (array[:, order] if array.shape[0] == T else array[order])
         for key, array in a.items()
     }
@@ -148,14 +150,14 @@ def test_order_of_sequences_does_not_matter(name):
 def test_padding_is_never_looked_at(name, tokens):
     a = arguments(name, tokens=tokens)
     want = PASSES[name](a)
-    for key in ("x", "dh", "o", "targets", "weights"):
+    for key in ("x", "dh", "o", "do", "targets", "weights"):
         whole = a[key].shape[0] == T
         padding = PADDING if whole else LENGTHS == 0
         for junk in (np.nan, np.inf) if a[key].dtype.kind == "f" else (-1, -100, 2**62):
             bad = a[key].copy()
             bad[padding] = junk
             assert_same_bits(PASSES[name](a | {key: bad}), want)
-    for key in ("h", "dx", "do", "o", "yhat"):
+    for key in ("h", "dx", "do", "o", "z", "yhat"):
         if isinstance(want.get(key), np.ndarray):
             rows = PADDING if len(want[key]) == T else LENGTHS == 0
             assert not want[key][rows].any(), key
@@ -212,8 +214,11 @@ def test_fewer_steps_than_the_window(readout, steps):
     assert [stream.step(x_t) for x_t in x] == [None] * steps and stream.flush() == []
 
 
+TOKENS = ("elman", "tdnn", "jordan", "elman model", "jordan model", "tdnn mean")
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i1", ">i4", "u8"])
-@pytest.mark.parametrize("name", ["elman", "tdnn", "elman model", "tdnn mean"])
+@pytest.mark.parametrize("name", TOKENS)
 def test_token_ids_of_any_integer_kind(name, dtype):
     a = arguments(name, tokens=True)
     want = PASSES[name](a)
@@ -246,10 +251,12 @@ def test_first_class_out_of_range_is_named(name, bad):
 FLOATS = {
     "elman": ("x", "U", "W", "b", "h0", "dh", "dh_last"),
     "tdnn": ("x", "taps", "b", "dh"),
+    "jordan": ("x", "U", "back", "b", "V", "c", "z0", "do"),
     "softmax": ("o",),
     "sigmoid": ("o", "targets"),
     "squared": ("o", "targets"),
     "elman model": ("x",),
+    "jordan model": ("x",),
     "tdnn model": ("x", "targets"),
     "tdnn mean": ("x", "targets"),
     "stack model": ("x",),
@@ -268,7 +275,7 @@ def test_no_silent_cast(name, kind):
     for key in FLOATS[name]:
         if (name, kind, key) in ACCEPTED:
             continue
-        public = {"taps": "W"}.get(key, key)
+        public = PUBLIC.get(key, key)
         with pytest.raises(TypeError, match=rf"^(\w+, )?{public}(, \w+)?: expected .*got "):
             PASSES[name](a | {key: KINDS[kind](a[key])})
 
@@ -277,9 +284,11 @@ def test_no_silent_cast(name, kind):
 def test_scalars_are_no_arrays(name):
     a = arguments(name)
     used = FLOATS.get(name, ())
-    if "dh" not in used:
+    if name == "jordan":
+        used += ("targets",)
+    elif "dh" not in used:
         used += ("targets", "weights")
     for key, scalar in itertools.product({*used, "lengths"}, (1.0, np.float64(1), 1, np.array(1))):
-        public = {"taps": "W"}.get(key, key)
+        public = PUBLIC.get(key, "y" if (name, key) == ("jordan", "targets") else key)
         with pytest.raises((TypeError, ValueError), match=rf"^{public}: expected .*got "):
             PASSES[name](a | {key: scalar})

@@ -15,6 +15,8 @@ from bad_calls import (
     DEEP,
     DEEP_TRACE,
     EACH,
+    FED,
+    FED_TRACE,
     H0,
     IDS,
     LABEL,
@@ -39,8 +41,8 @@ import tdnn
 
 def everything():
     """Return the contents of all arrays that a call of the table could reach."""
-    found = [TRACE, TIME_TRACE, DEEP_TRACE, ADAM.state(), BATCH, X32]
-    found += [[each.parameters(), each.config()] for each in (EACH, LAST, LABEL, TIME, DEEP)]
+    found = [TRACE, TIME_TRACE, FED_TRACE, DEEP_TRACE, ADAM.state(), BATCH, X32, FED.sampling()]
+    found += [[each.parameters(), each.config()] for each in (EACH, LAST, LABEL, TIME, FED, DEEP)]
     return copy.deepcopy([list(RIGHT.values()), found])
 
 
@@ -52,7 +54,8 @@ def same(a, b):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, fastrnn.Elman | fastrnn.SequenceModel | fastrnn.Stack | tdnn.TDNN):
+    layers = fastrnn.Elman | fastrnn.Jordan | fastrnn.Stack | tdnn.TDNN
+    if isinstance(a, fastrnn.SequenceModel | layers):
         return same([a.config(), a.parameters()], [b.config(), b.parameters()])
     if isinstance(a, fastrnn.Adam):
         return same(a.state(), b.state())
@@ -105,10 +108,21 @@ def test_same_sees_a_change():
     assert same(before, everything())
 
 
+@pytest.mark.parametrize("readout", ["last", "mean"])
+def test_readouts_that_a_body_with_targets_at_each_step_has_not(readout):
+    refused(
+        lambda: fastrnn.SequenceModel(FED.body, readout=readout), ValueError, "readout",
+        ["'each' with a body of kind 'jordan'", repr(readout)],
+    )  # fmt: skip
+
+
 # Streams, files and settings that are not arguments
 
 
-@pytest.mark.parametrize("make", [EACH.stream, TIME.stream, EACH.body.stream, TIME.body.stream])
+@pytest.mark.parametrize(
+    "make",
+    [EACH.stream, TIME.stream, FED.stream, EACH.body.stream, TIME.body.stream, FED.body.stream],
+)
 def test_a_refused_frame_leaves_the_stream_as_it_was(make):
     frames = np.random.default_rng(0).standard_normal((3, 2, P))
     stream, other = make(2), make(2)

@@ -72,6 +72,21 @@ def elman_step(x_t, h, U, W, b):
 
 
 @numba.njit
+def jordan_forward(x, U, W, b, V, c):
+    return kernels.jordan_forward(x, U, W, b, V, c)
+
+
+@numba.njit
+def jordan_backward(do, x, h, o, U, W, V):
+    return kernels.jordan_backward(do, x, h, o, U, W, V)
+
+
+@numba.njit
+def jordan_step(x_t, z, U, W, b, V, c):
+    return kernels.jordan_step(x_t, z, U, W, b, V, c)
+
+
+@numba.njit
 def linear_forward(h, V, c):
     return kernels.linear_forward(h, V, c)
 
@@ -153,6 +168,9 @@ def arguments():
         "elman_forward": (elman_forward, (s.x, s.U, s.W, s.b)),
         "elman_backward": (elman_backward, (s.dh, s.x, s.dh / 4, s.U, s.W)),
         "elman_step": (elman_step, (s.x[0], s.h0, s.U, s.W, s.b)),
+        "jordan_forward": (jordan_forward, (s.x, s.U, s.V.T.copy(), s.b, s.V, s.c)),
+        "jordan_backward": (jordan_backward, (o, s.x, s.dh / 4, o, s.U, s.V.T.copy(), s.V)),
+        "jordan_step": (jordan_step, (s.x[0], o[0], s.U, s.V.T.copy(), s.b, s.V, s.c)),
         "linear_forward": (linear_forward, (s.dh, s.V, s.c)),
         "linear_backward": (linear_backward, (o, s.dh, s.V)),
         "softmax": (softmax, (o,)),

@@ -55,8 +55,9 @@ def test_time_delay_function(padding):
 
 @pytest.mark.parametrize("feedback", ["softmax", "identity"])
 def test_jordan_function(feedback):
-    JORDAN["W"] *= 0.3 if feedback == "identity" else 1  # else it would explode
-    found = errors(fastrnn.jordan_forward, **JORDAN, feedback=feedback)
+    scale = 0.3 if feedback == "identity" else 1  # else it would explode
+    call = JORDAN | {"W": scale * JORDAN["W"]}
+    found = errors(fastrnn.jordan_forward, **call, feedback=feedback)
     assert set(found) == {"x", "U", "W", "b", "V", "c", "z0"} and max(found.values()) < RIGHT
     forced = errors(fastrnn.jordan_forward, **JORDAN, y=CLASSES)
     assert max(forced.values()) < RIGHT

@@ -10,6 +10,8 @@ from helpers import assert_same_bits, error
 import fastrnn
 import tdnn
 
+KINDS = ["elman", "tdnn", "jordan"]
+
 
 def models():
     rng = np.random.default_rng(130)
@@ -17,26 +19,33 @@ def models():
     layers = [(6, (-1, 0, 2)), (5, (-2, 1), 2)]
     body = tdnn.TDNN(4, layers, padding="valid", dtype=np.float64, rng=0)
     network = fastrnn.SequenceModel(body, 3, loss="sigmoid", readout="mean", rng=1)
-    for model in (elman, network):
+    settings = {"feedback": "sample", "teacher_forcing": 0.5}
+    jordan = fastrnn.SequenceModel(fastrnn.Jordan(4, 7, 5, rng=0, **settings))
+    jordan.body.restore_sampling(fastrnn.Jordan(4, 7, 5, rng=9, **settings).sampling())
+    for model in (elman, network, jordan):
         for array in model.parameters().values():
             array[...] = rng.standard_normal(array.shape)
-        model.c[0] = -0.0
-    return [elman, network]
+        model.parameters()["c"][0] = -0.0
+    return [elman, network, jordan]
 
 
 def assert_same_model(got, want):
     assert got.config() == want.config() and repr(got) == repr(want)
+    assert got.sampling() == want.sampling()
     assert_same_bits(got.parameters(), want.parameters())
     x = np.random.default_rng(131).standard_normal((9, 2, 4)).astype(want.dtype)
+    sampling = want.sampling()  # predicting draws
     assert got.predict(x).tobytes() == want.predict(x).tobytes()
+    assert got.sampling() == want.sampling()
     for name, array in got.parameters().items():
         assert not np.shares_memory(array, want.parameters()[name])
         array += 1  # still the live arrays, not copies
     assert got.predict(x).tobytes() != want.predict(x).tobytes()
+    want.restore_sampling(sampling)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-@pytest.mark.parametrize("model", models(), ids=["elman", "tdnn"])
+@pytest.mark.parametrize("model", models(), ids=KINDS)
 def test_file_gives_the_same_bits(tmp_path, model, suffix):
     if suffix == ".safetensors":
         pytest.importorskip("safetensors")
@@ -47,7 +56,7 @@ def test_file_gives_the_same_bits(tmp_path, model, suffix):
     assert_same_model(fastrnn.load(str(renamed)), model)
 
 
-@pytest.mark.parametrize("model", models(), ids=["elman", "tdnn"])
+@pytest.mark.parametrize("model", models(), ids=KINDS)
 def test_copies_give_the_same_bits(model):
     assert_same_model(copy.deepcopy(model), model)
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
@@ -55,7 +64,7 @@ def test_copies_give_the_same_bits(model):
     assert_same_model(model.astype(model.dtype), model)
 
 
-@pytest.mark.parametrize("model", models(), ids=["elman", "tdnn"])
+@pytest.mark.parametrize("model", models(), ids=KINDS)
 def test_other_dtype(model):
     other = np.float64 if model.dtype == np.float32 else np.float32
     got = model.astype(other)

@@ -107,6 +107,7 @@ def test_all_is_every_extra_but_cuda(metadata):
     [
         ("console_scripts", "rnn-vs-tdnn", "tdnn.compare.__main__:main"),
         ("fastrnn.bodies", "elman", "fastrnn.elman:Elman"),
+        ("fastrnn.bodies", "jordan", "fastrnn.jordan:Jordan"),
         ("fastrnn.bodies", "stack", "fastrnn.stack:Stack"),
         ("fastrnn.bodies", "tdnn", "tdnn.network:TDNN"),
     ],

@@ -11,9 +11,12 @@ tdnn = pytest.importorskip("tdnn")
 
 
 def make_model(body, readout="each", seed=0):
-    layer = (
-        fastrnn.Elman(5, 8, rng=seed) if body == "elman" else tdnn.TDNN(5, [(8, (-1, 0))], rng=seed)
-    )
+    if body == "elman":
+        layer = fastrnn.Elman(5, 8, rng=seed)
+    elif body == "jordan":  # it draws which steps are forced, and what others are fed
+        layer = fastrnn.Jordan(5, 8, 3, feedback="sample", teacher_forcing=0.9, rng=seed)
+    else:
+        layer = tdnn.TDNN(5, [(8, (-1, 0))], rng=seed)
     return fastrnn.SequenceModel(layer, 3, readout=readout, rng=seed)
 
 
@@ -45,7 +48,8 @@ def test_the_models_learn_and_threads_change_no_bit(body):
 
 
 @pytest.mark.parametrize(
-    ("body", "readout"), [("elman", "each"), ("elman", "last"), ("tdnn", "mean")]
+    ("body", "readout"),
+    [("elman", "each"), ("elman", "last"), ("tdnn", "mean"), ("jordan", "each")],
 )
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, body, readout):
     def interrupted(epoch):
@@ -63,3 +67,64 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, body, readout):
     assert [row["loss"] for row in history.rows] == [row["loss"] for row in expected.rows]
     for name, array in whole.parameters().items():
         np.testing.assert_array_equal(array, model.parameters()[name], strict=True)
+
+
+@pytest.mark.parametrize(("feedback", "p"), [("argmax", 1.0), ("softmax", 0.9)])
+def test_a_jordan_network_learns_a_running_sum_and_then_runs_free(feedback, p):
+    """The sum is in nothing but the targets before, and later in its own outputs."""
+
+    def sums(seed, T, B):
+        x = np.random.default_rng(seed).integers(0, 5, (T, B))
+        return x, np.cumsum(x, axis=0) % 3
+
+    body = fastrnn.Jordan(5, 24, 3, feedback=feedback, teacher_forcing=p, rng=0)
+    model = fastrnn.SequenceModel(body)
+    fit(model, sums(1, 9, 60), optimizer=Adam(0.05), epochs=150)
+    x, targets = sums(2, 40, 100)
+    assert model.loss(x, targets) < 0.01
+    assert np.mean(model.predict(x).argmax(axis=2) == targets) == 1.0
+
+
+def annealed(model, **settings):
+    """Train with less and less teacher forcing, validating on draws too."""
+
+    def callback(row):
+        model.body.teacher_forcing *= 0.5
+
+    settings = {"optimizer": Adam(0.03), "epochs": 4, "validation": batches()} | settings
+    return fit(model, settings.pop("data", batches()), callback=callback, **settings)
+
+
+@pytest.mark.parametrize("at", [1, 3, 5])
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_resumed_run_draws_as_one_that_was_never_stopped(tmp_path, epoch, at):
+    def interrupted(number):
+        yield from batches()[: at if number == epoch else None]
+        if number == epoch:
+            raise KeyboardInterrupt
+
+    whole, model = make_model("jordan"), make_model("jordan")
+    expected = annealed(whole)
+    settings = {"checkpoint": tmp_path / "state.npz"}
+    assert annealed(model, data=interrupted, **settings).interrupted
+    stopped = model.sampling()
+    model.loss_and_grad(*batches()[0][:2])  # draws that the resumed run must not miss
+    model = make_model("jordan", seed=1)
+    history = annealed(model, resume=True, **settings)
+    assert [row["loss"] for row in history.rows] == [row["loss"] for row in expected.rows]
+    assert [r["validation"] for r in history.rows] == [r["validation"] for r in expected.rows]
+    for name, array in whole.parameters().items():
+        np.testing.assert_array_equal(array, model.parameters()[name], strict=True)
+    assert model.sampling() == whole.sampling() != stopped
+    assert model.body.teacher_forcing == 0.9 / 16
+
+
+def test_a_dropped_batch_has_drawn_nothing():
+    class Fails(SGD):
+        def step(self, parameters, gradients):
+            raise KeyboardInterrupt
+
+    model = make_model("jordan")
+    before = model.sampling()
+    assert fit(model, batches(), optimizer=Fails(0.1), epochs=1).interrupted
+    assert model.sampling() == before

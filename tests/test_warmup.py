@@ -35,6 +35,8 @@ SESSION = """
     bodies += [tdnn.TDNN(5, "-3,0", hidden_size=4, padding="causal", dtype=dtype, rng=0)]
     bodies += [fastrnn.Stack([tdnn.TDNN(5, [(6, (0, 1), 2)], dtype=dtype, rng=0),
                               fastrnn.Elman(6, 4, dtype=dtype, rng=0)])]
+    jordans = [fastrnn.Jordan(5, 9, 3, feedback=f, teacher_forcing=p, dtype=dtype, rng=0)
+               for f, p in (("softmax", 0.5), ("sample", 0.0), ("argmax", 1.0))]
     frames = np.asfortranarray(rng.standard_normal((12, 4, 5)).astype(dtype))
     tokens = rng.integers(0, 5, (12, 4)).astype(np.uint8)
     classes = rng.integers(0, 3, (12, 4))
@@ -57,9 +59,28 @@ SESSION = """
             model.loss_and_grad(frames, rng.uniform(0, 1, (12, 4, 2)).astype(dtype))
             model.predict(frames)
 
+    def use_fed(model):
+        for x in (frames, tokens):
+            model.loss_and_grad(x, classes, lengths=[12, 7, 0, 5], weights=classes > 0)
+            model.predict(x, y=classes)
+            model.predict(x, lengths=[3, 12, 12, 1])
+            trace = model.body.forward(x, classes, resets=classes > 1)
+            model.body.carry(trace, 5), model.body.carry(trace, 12)
+            stream = model.stream(4)
+            for frame in x:
+                stream.step(frame), stream.step(frame, frame[:, :3] if x is frames else frame % 3)
+
     with install_recorder("numba:compile") as recorder:
         for body in bodies:
             use(body)
+        for body in jordans:
+            use_fed(fastrnn.SequenceModel(body))
+        for loss, feedback in (("sigmoid", "sigmoid"), ("squared", "identity")):
+            body = fastrnn.Jordan(5, 9, 3, feedback=feedback, dtype=dtype, rng=0)
+            model = fastrnn.SequenceModel(body, loss=loss)
+            model.loss_and_grad(frames, rng.uniform(0, 1, (12, 4, 3)).astype(dtype))
+            model.predict(tokens)
+        fastrnn.generate(fastrnn.SequenceModel(fastrnn.Jordan(3, 4, 3, dtype=dtype)), 3, [0, 1])
         layer = bodies[0]
         trace = layer.forward(frames, np.ones((4, 9), dtype), lengths=[1, 2, 3, 4])
         layer.backward(np.ones_like(trace.h), trace, dh_last=np.ones((4, 9), dtype))

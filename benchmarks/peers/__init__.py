@@ -41,6 +41,10 @@ ragged
 vanishing
     W x 0.5 with W orthogonal and the loss on the last step only, so that gradients fall below the
     smallest normal number; and W x 1 to compare with.
+jordan
+    An output-to-hidden network: forward, it is fed its own softmax outputs; backward, its targets
+    (teacher forcing). For the latter torch runs twice: "torch" computes all steps at once, as ours
+    does, "torch loop" step after step, as such networks are commonly written.
 step
     One step of one sequence, from Python and in a loop inside a compiled function.
 

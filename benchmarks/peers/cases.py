@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["GROUPS", "Case", "all_cases", "quick_cases"]
 
-GROUPS = ("elman", "tdnn", "ragged", "vanishing", "step")
+GROUPS = ("elman", "tdnn", "ragged", "vanishing", "jordan", "step")
 
 # B, T, p, m, q
 _ELMAN = (
@@ -47,6 +47,8 @@ _TDNN = (
 )
 # B, T, p, m
 _RAGGED = ((32, 500, 32, 32), (64, 256, 64, 256))
+# B, T, p, m, q
+_JORDAN = ((1, 128, 16, 32, 10), (8, 128, 16, 32, 10), (32, 128, 64, 256, 64))
 _STEP = (8, 32, 128, 512)
 _QUICK = (
     "elman 1/32/16/16/10",
@@ -93,7 +95,7 @@ class Case:
         if self.group == "step":
             return str(self.m)
         sizes = [self.B, self.T, self.p, self.m]
-        if self.group in ("elman", "vanishing"):
+        if self.group in ("elman", "vanishing", "jordan"):
             sizes.append(self.q)
         name = "/".join(map(str, sizes))
         if self.offsets:
@@ -116,6 +118,13 @@ class Case:
     def flops(self) -> int:
         """Floating-point operations that the case cannot do without."""
         steps = self.T * self.B if self.lengths is None else int(self.lengths.sum())
+        if self.group == "jordan":  # a target fed back is a column of W: no product
+            return (
+                2
+                * steps
+                * self.m
+                * (self.p + 2 * self.q if self.direction == "F" else 3 * (self.p + self.q))
+            )
         if self.group == "tdnn":
             frames = (self.T - max(self.offsets) + min(self.offsets)) * self.B
             forward = 2 * frames * len(self.offsets) * self.p * self.m
@@ -153,6 +162,7 @@ def all_cases() -> list[Case]:
     cases += [Case("tdnn", d, *sizes, offsets=o) for *sizes, o in _TDNN for d in both]
     cases += [Case("ragged", d, *sizes, q=10) for sizes in _RAGGED for d in both]
     cases += [Case("vanishing", "FB", 8, 256, 64, 256, 10, scale=s) for s in (0.5, 1.0)]
+    cases += [Case("jordan", d, *sizes) for sizes in _JORDAN for d in both]
     return cases + [Case("step", "F", 1, 1, H, H) for H in _STEP]
 
 

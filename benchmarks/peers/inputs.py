@@ -17,7 +17,7 @@ class Inputs:
     x: Any
     """(T, B, p)"""
     W: Any
-    """(m, m), of a TDNN (C, m, p)"""
+    """(m, m), of a TDNN (C, m, p), of an output-to-hidden network (m, q)"""
     b: Any
     """(m,)"""
     U: Any = None
@@ -60,7 +60,7 @@ def make_inputs(case: Case) -> Inputs:
         orthogonal = np.linalg.qr(rng.standard_normal((m, m)))[0]
         W = np.ascontiguousarray(case.scale * orthogonal, case.dtype)
     else:
-        W = normal(m, m, scale=0.8 * m**-0.5)
+        W = normal(m, q if case.group == "jordan" else m, scale=0.8 * m**-0.5)
     steps = 1 if case.group == "vanishing" else T
     return Inputs(
         x, W, b,

@@ -29,6 +29,8 @@ def contenders(case: Case, inputs: Inputs, threads: int) -> list[Contender]:
         return [_tdnn(case, inputs, threads)]
     if case.group == "step":
         return [_step(case, inputs), _step_inside_njit(inputs)]
+    if case.group == "jordan":
+        return [_jordan(case, inputs, threads)]
     if case.group == "vanishing":
         return [_last_only(inputs, threads)]
     found = [_elman("ours", case, inputs, inputs.lengths, threads)]
@@ -94,6 +96,31 @@ def _tdnn(case: Case, a: Inputs, threads: int) -> Contender:
     if case.direction == "F":
         return Contender("ours", forward, lambda state: {"h": state.h})
     return Contender("ours", train, lambda grads: grads._asdict())
+
+
+def _jordan(case: Case, a: Inputs, threads: int) -> Contender:
+    weights = a.U, a.W, a.b, a.V, a.c
+
+    def free() -> Any:
+        return fastrnn.jordan_forward(a.x, *weights, threads=threads)
+
+    def train() -> Any:
+        h, o, _ = fastrnn.jordan_forward(a.x, *weights, y=a.targets, threads=threads)
+        loss = fastrnn.softmax_cross_entropy(o, a.targets)
+        return loss, fastrnn.jordan_backward(
+            loss.do, a.x, h, o, a.U, a.W, a.V, y=a.targets, threads=threads
+        )
+
+    if case.direction == "F":
+        return Contender("ours", free, lambda state: {"h": state.h, "o": state.o})
+    return Contender("ours", train, _jordan_gradients)
+
+
+def _jordan_gradients(returned: Any) -> dict[str, Any]:
+    loss, grads = returned
+    named = grads._asdict()
+    del named["dz0"]  # no peer has a z0
+    return {"loss": loss.value, **named}
 
 
 def _step(case: Case, a: Inputs) -> Contender:

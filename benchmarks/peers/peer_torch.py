@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import conv1d, conv2d, cross_entropy, linear
+from torch.nn.functional import conv1d, conv2d, cross_entropy, linear, one_hot
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from benchmarks.peers.cases import Case
@@ -20,6 +20,8 @@ def contenders(case: Case, inputs: Inputs, threads: int) -> list[Contender]:
         torch.set_num_threads(threads)
     if case.group == "tdnn":
         return [_tdnn(case, inputs, layout) for layout in ("contiguous", "channels last")]
+    if case.group == "jordan":
+        return _jordan(case, inputs)
     if case.group == "step":
         return [_step(inputs)]
     if case.group == "ragged":
@@ -168,6 +170,48 @@ def _tdnn(case: Case, a: Inputs, layout: str) -> Contender:
         return {"dx": time_first(grads[0]), "dW": time_first(grads[1]), "db": grads[2]}
 
     return Contender("torch", train, results, layout)
+
+
+def _jordan(case: Case, a: Inputs) -> list[Contender]:
+    """Loops over steps; for training, where all inputs are known, also without a loop."""
+    arrays = {"dx": a.x, "dU": a.U, "dW": a.W, "db": a.b, "dV": a.V, "dc": a.c}
+    wanted = {name: torch.tensor(array) for name, array in arrays.items()}
+    x, U, W, b, V, c = wanted.values()
+    if case.direction == "F":
+
+        def free() -> Any:
+            with torch.inference_mode():
+                z, states, outputs = x.new_zeros(case.B, case.q), [], []
+                for projected in linear(x, U, b):
+                    h = torch.tanh(torch.addmm(projected, z, W.T))
+                    o = torch.addmm(c, h, V.T)
+                    z = torch.softmax(o, -1)
+                    states.append(h)
+                    outputs.append(o)
+                return torch.stack(states), torch.stack(outputs)
+
+        return [Contender("torch", free, lambda out: {"h": out[0], "o": out[1]})]
+
+    tensors, targets = tuple(t.requires_grad_() for t in wanted.values()), torch.tensor(a.targets)
+    z = torch.zeros(case.T, case.B, case.q).to(x.dtype)
+    z[1:] = one_hot(targets[:-1], case.q)
+
+    def train(outputs: Any) -> Any:
+        loss = cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="sum")
+        return loss, torch.autograd.grad(loss, tensors)
+
+    def whole() -> Any:
+        return train(linear(torch.tanh(linear(x, U, b) + linear(z, W)), V, c))
+
+    def loop() -> Any:
+        steps = zip(x, z, strict=True)
+        states = (torch.tanh(linear(x_t, U, b) + linear(z_t, W)) for x_t, z_t in steps)
+        return train(torch.stack([linear(h, V, c) for h in states]))
+
+    def results(out: Any) -> dict[str, Any]:
+        return _results(out, wanted)
+
+    return [Contender("torch", whole, results), Contender("torch loop", loop, results)]
 
 
 def _step(a: Inputs) -> Contender:

@@ -34,7 +34,7 @@ def expected_results(case: Case, inputs: Inputs) -> Results:
         for _ in range(5):
             h = np.tanh(a.b + a.x[0] @ a.U.T + h @ a.W.T)
         return {"h": h}
-    return _elman(case, a)
+    return _jordan(case, a) if case.group == "jordan" else _elman(case, a)
 
 
 def _elman(case: Case, a: Inputs) -> Results:
@@ -66,6 +66,32 @@ def _elman(case: Case, a: Inputs) -> Results:
         "dW": _outer(da, states[:-1]),
         "db": da.sum((0, 1)),
         "dV": _outer(do, outputs_of),
+        "dc": do.sum((0, 1)),
+    }
+
+
+def _jordan(case: Case, a: Inputs) -> Results:
+    T, zero = len(a.x), np.zeros((1, a.x.shape[1], case.q))
+    projected = a.x @ a.U.T + a.b
+    if case.direction == "F":
+        z, states, outputs = zero[0], [], []
+        for t in range(T):
+            states.append(np.tanh(projected[t] + z @ a.W.T))
+            outputs.append(states[-1] @ a.V.T + a.c)
+            z = np.exp(outputs[-1] - outputs[-1].max(-1, keepdims=True))
+            z /= z.sum(-1, keepdims=True)
+        return {"h": np.stack(states), "o": np.stack(outputs)}
+    z = np.concatenate([zero, np.eye(case.q)[a.targets[:-1]]])
+    h = np.tanh(projected + z @ a.W.T)
+    loss, do = _cross_entropy(h @ a.V.T + a.c, a.targets, 1.0)
+    da = (1 - h**2) * (do @ a.V)
+    return {
+        "loss": loss,
+        "dx": da @ a.U,
+        "dU": _outer(da, a.x),
+        "dW": _outer(da, z),
+        "db": da.sum((0, 1)),
+        "dV": _outer(do, h),
         "dc": do.sum((0, 1)),
     }
 

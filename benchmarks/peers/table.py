@@ -27,6 +27,10 @@ _TITLES = {
     "tdnn": "TDNN: sequences / frames / channels in / out (offsets)",
     "ragged": "Unequal lengths: sequences / steps / features in / units",
     "vanishing": "Vanishing gradients, loss on the last step",
+    "jordan": (
+        "Output-to-hidden RNN, F free running, FB teacher forcing: "
+        "sequences / steps / features in / units / outputs"
+    ),
     "step": "One step of one sequence: units",
 }
 # Share of the cores that other processes may take before a result is called doubtful.

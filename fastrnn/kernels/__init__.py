@@ -6,6 +6,8 @@ the kernel allocates it.
 """
 
 from fastrnn.kernels.elman import elman_backward, elman_forward, elman_step
+from fastrnn.kernels.jordan import jordan_backward, jordan_forward
+from fastrnn.kernels.jordan_step import jordan_step
 from fastrnn.kernels.linear import linear_backward, linear_forward
 from fastrnn.kernels.losses import (
     sigmoid,
@@ -22,6 +24,9 @@ __all__ = [
     "elman_backward",
     "elman_forward",
     "elman_step",
+    "jordan_backward",
+    "jordan_forward",
+    "jordan_step",
     "linear_backward",
     "linear_forward",
     "rmsprop_update",

@@ -20,7 +20,14 @@ from fastrnn.simd import (
 from fastrnn.simd.functions import exp_below_zero
 from fastrnn.simd.packing import load_part_or_all, store_part_or_all
 
-__all__ = ["sigmoid", "sigmoid_cross_entropy", "softmax", "softmax_cross_entropy", "squared_error"]
+__all__ = [
+    "sigmoid",
+    "sigmoid_cross_entropy",
+    "softmax",
+    "softmax_cross_entropy",
+    "softmax_row",
+    "squared_error",
+]
 
 
 @kernel
@@ -35,16 +42,17 @@ def softmax_cross_entropy(o, targets, lengths=None, weights=None, do=None):
     grad = np.empty(o.shape, o.dtype) if do is None else do
     valid = full_lengths(lengths, o.shape[0], o.shape[1])
     value = 0.0
-    for t in range(o.shape[0]):
-        for b in range(o.shape[1]):
+    T, B, q = o.shape
+    for t in range(T):
+        for b in range(B):
             w = _weight(weights, valid, t, b)
-            row = grad[t, b]
             if w == 0:
-                row[:] = 0
+                grad[t, b] = 0
                 continue
-            target = targets[t, b]
-            value += w * (_softmax_row(o[t, b], row, w) - o[t, b, target])
-            row[target] -= o.dtype.type(w)
+            target, at = targets[t, b], (t * B + b) * q
+            highest, total = softmax_row(o, at, grad, at, q, w)
+            value += w * (highest + math.log(total) - o[t, b, target])
+            grad[t, b, target] -= o.dtype.type(w)
     restore_subnormals(mode)
     return Loss(value, grad)
 
@@ -60,25 +68,29 @@ def _weight(weights, lengths, t, b):
 
 
 @part
-def _softmax_row(o, out, w):
-    """Store w softmax(o) in `out` and return logsumexp(o): exp never overflows."""
-    n, step = o.size, lanes(o)
+def softmax_row(o, at, out, to, n, w):
+    """Store w softmax(r) from out[to] on, r being the n numbers from o[at] on.
+
+    The arrays are C-contiguous, of any rank. Returns max(r) and sum exp(r - max(r)): exp never
+    overflows.
+    """
+    step = lanes(o)
     nothing = broadcast(o.dtype.type(-np.inf))  # its exp is 0
     tops = nothing
     for i in range(0, n, step):
-        tops = maximum(tops, load_filled(o, i, n - i, nothing))
+        tops = maximum(tops, load_filled(o, at + i, n - i, nothing))
     highest = lane_max(tops)
     top = broadcast(highest)
     sums = broadcast(o.dtype.type(0))
     for i in range(0, n, step):
-        e = exp_below_zero(load_filled(o, i, n - i, nothing) - top)
-        store_part_or_all(out, i, e, n - i)
+        e = exp_below_zero(load_filled(o, at + i, n - i, nothing) - top)
+        store_part_or_all(out, to + i, e, n - i)
         sums = sums + e
     total = np.float64(lane_sum(sums))
     scale = broadcast(o.dtype.type(w / total))
     for i in range(0, n, step):
-        store_part_or_all(out, i, load_part_or_all(out, i, n - i) * scale, n - i)
-    return highest + math.log(total)
+        store_part_or_all(out, to + i, load_part_or_all(out, to + i, n - i) * scale, n - i)
+    return highest, total
 
 
 @kernel
@@ -90,10 +102,12 @@ def softmax(o, lengths=None, out=None):
     """
     yhat = np.empty(o.shape, o.dtype) if out is None else out
     valid = full_lengths(lengths, o.shape[0], o.shape[1])
-    for t in range(o.shape[0]):
-        for b in range(o.shape[1]):
+    T, B, q = o.shape
+    for t in range(T):
+        for b in range(B):
             if t < valid[b]:
-                _softmax_row(o[t, b], yhat[t, b], 1.0)
+                at = (t * B + b) * q
+                softmax_row(o, at, yhat, at, q, 1.0)
             else:
                 yhat[t, b] = 0
     return yhat

@@ -24,6 +24,8 @@ def jordan_forward(
     Shapes as in `fastrnn.kernels.jordan_forward`; `work` is not needed here.
     """
     T, B = x.shape[:2]
+    if feedback == "sample" and draws is None:
+        raise ValueError("draws: expected numbers (T, B) with feedback 'sample'")
     floats = [array for array in (x, y, z0) if array is not None and array.dtype.kind not in "iu"]
     dtype = np.result_type(U, W, b, V, c, *floats)
     states, outputs = np.zeros((T, B, len(b)), dtype), np.zeros((T, B, len(c)), dtype)
@@ -71,6 +73,8 @@ def jordan_backward(
     """
     T, B, m = h.shape
     q = len(V)
+    if z is None and feedback in ("argmax", "sample") and (y is None or forced is not None):
+        raise ValueError("z: expected what the steps were fed, with feedback of classes")
     dtype = np.result_type(do, h, o, U, W, V)
     d_input = None if x.ndim == 2 else np.zeros(x.shape, dtype)
     d_U, d_W, d_b = np.zeros(U.shape, dtype), np.zeros(W.shape, dtype), np.zeros(m, dtype)
@@ -94,8 +98,6 @@ def jordan_backward(
                 fed = _given(source, t, i, q, y, z0)
             elif z is not None:
                 fed = z[t, i]
-            elif feedback in ("argmax", "sample"):
-                raise ValueError("z: expected what the steps were fed")
             else:
                 fed = feed_back(feedback, o[t - 1, i])
             d_W += np.outer(da, fed)
@@ -118,6 +120,8 @@ def jordan_step(
 
     Shapes as in `fastrnn.kernels.jordan_step`.
     """
+    if feedback == "sample" and draws is None:
+        raise ValueError("draws: expected numbers (B,) with feedback 'sample'")
     rows = range(z.shape[0])
     states = [activate(activation, b + W @ z[i] + project(U, x_t[i])) for i in rows]
     outputs = [c + V @ state for state in states]

@@ -21,6 +21,7 @@ SMALL = {
     "tdnn": Case("tdnn", "FB", 2, 9, 3, 4, offsets=(-1, 2)),
     "ragged": Case("ragged", "FB", 4, 12, 3, 5, 4),
     "vanishing": Case("vanishing", "FB", 2, 9, 3, 4, 3, scale=0.5),
+    "jordan": Case("jordan", "FB", 3, 7, 5, 6, 4),
     "step": Case("step", "F", 1, 1, 6, 6),
 }
 
@@ -29,7 +30,10 @@ def forward(case):
     return replace(case, direction="F")
 
 
-CASES = [*SMALL.values(), *(forward(SMALL[group]) for group in ("elman", "tdnn", "ragged"))]
+CASES = [
+    *SMALL.values(),
+    *(forward(SMALL[group]) for group in ("elman", "tdnn", "ragged", "jordan")),
+]
 
 
 # The grid

@@ -81,7 +81,9 @@ class Arguments:
         """Return the sizes of these axes, all known by now."""
         return _shape(self.sizes, axes)
 
-    def inputs(self, name: str, value: ArrayLike, axes: str = "T B p") -> NDArray[Any]:
+    def inputs(
+        self, name: str, value: ArrayLike, axes: str = "T B p", ids_are: str = "token ids"
+    ) -> NDArray[Any]:
         """Return a network's input: floats with the given axes, or token ids without the last."""
         if type(value) is ndarray and value.dtype in _FLOATS:
             return self.floats(name, value, axes)
@@ -93,7 +95,7 @@ class Arguments:
             return self.integers(name, array, ids)
         raise TypeError(
             f"{name}: expected {self._floats()} of shape ({_comma(axes)}) "
-            f"or integer token ids of shape ({_comma(ids)}), "
+            f"or integer {ids_are} of shape ({_comma(ids)}), "
             f"got {_kind(array)} of shape {array.shape}"
         )
 

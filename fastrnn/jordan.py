@@ -238,7 +238,7 @@ class Jordan:
         args = self._arguments()
         x = args.inputs("x", x)
         if y is not None:
-            y = args.inputs("y", y, "T B q")
+            y = args.inputs("y", y, "T B q", "classes")
         if z0 is not None:
             z0 = args.floats("z0", z0, "B q")
         source = self._sampling.generator if rng is None else generator("rng", rng)
@@ -349,7 +349,7 @@ class Jordan:
         )
         z = feed_back(state.o[last, row], self.feedback, draws)
         if forced.any():
-            y = args.inputs("y", state.y, "T B q")[last, row][forced]
+            y = args.inputs("y", state.y, "T B q", "classes")[last, row][forced]
             if y.ndim == 1:
                 q = self.output_size
                 refuse_first("y", y, (y < 0) | (y >= q), f"integers from 0 to {q - 1}")

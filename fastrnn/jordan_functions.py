@@ -255,7 +255,7 @@ def _check_fed(
     steps = args.shape("T B")
     if y is None and forced is not None:
         raise ValueError("forced: expected None without y, got an array")
-    targets = np.empty((0, 0), np.int64) if y is None else args.inputs("y", y, "T B q")
+    targets = np.empty((0, 0), np.int64) if y is None else args.inputs("y", y, "T B q", "classes")
     z0 = args.optional("z0", z0, "B q")
     checked = args.lengths(lengths)
     forced = (

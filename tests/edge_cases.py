@@ -60,9 +60,8 @@ def tdnn_pass(a):
 
 def jordan_pass(a):
     """Every second step is fed its own output, the others what `targets` holds."""
-    forced = np.indices(a["weights"].shape)[0] % 2 == 0
-    fed = {"y": a["targets"], "z0": a["z0"], "lengths": a["lengths"], "forced": forced}
-    fed["feedback"] = "sigmoid"
+    fed = {key: a[key] for key in ("z0", "lengths", "forced")}
+    fed |= {"y": a["targets"], "feedback": "sigmoid"}
     U, W, b, V, c = (a[key] for key in ("U", "back", "b", "V", "c"))
     state = fastrnn.jordan_forward(a["x"], U, W, b, V, c, **fed)
     grads = fastrnn.jordan_backward(a["do"], a["x"], state.h, state.o, U, W, V, **fed)
@@ -112,7 +111,7 @@ def arguments(name, lengths=LENGTHS, steps=T, tokens=False):
         "targets": rng.integers(0, Q, (*frame, n)) if name in CLASSES else targets,
         "back": rng.standard_normal((M, Q)) / 4, "V": rng.standard_normal((Q, M)) / 4,
         "c": rng.standard_normal(Q), "z0": rng.standard_normal((n, Q)),
-        "do": rng.standard_normal((steps, n, Q)),
+        "do": rng.standard_normal((steps, n, Q)), "forced": np.indices((steps, n))[0] % 2 == 0,
         "weights": rng.integers(1, 5, (*frame, n)) / 2, "lengths": np.array(lengths, int),
     }  # fmt: skip
 

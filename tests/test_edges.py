@@ -186,7 +186,7 @@ def test_length_zero_is_as_if_the_sequence_were_not_there(name):
     there = LENGTHS > 0
     without = {
         key: array
-        if array.shape[:1] not in ((T,), (B,)) or key == "taps"
+        if array.shape[:1] not in ((T,), (B,)) or key in WEIGHTS
         else (array[:, there] if array.shape[0] == T else array[there])
         for key, array in a.items()
     }

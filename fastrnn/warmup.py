@@ -129,9 +129,10 @@ def _families(
     yield "linear", partial(_warm_linear, dtype)
     yield "losses", partial(_warm_losses, dtype)
     yield "optimizers", partial(_warm_optimizers, dtype)
-    for name, body in bodies.items():
+    for name, kind in bodies.items():
+        body = _sample(kind, dtype)
         own = getattr(body, "gives_outputs", False)
-        model = SequenceModel(_sample(body, dtype), None if own else _OUTPUTS, rng=0)
+        model = SequenceModel(body, None if own else _OUTPUTS, rng=0)
         yield name, partial(_warm_model, model)
         yield f"{name} stream", partial(_warm_stream, model)
 

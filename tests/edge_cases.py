@@ -19,6 +19,8 @@ PADDING = np.arange(T)[:, None] >= LENGTHS
 def body(kind, padding="zero"):
     if kind == "elman":
         return fastrnn.Elman(P, M, dtype=float, rng=1)
+    if kind == "stack":
+        return fastrnn.Stack([body("tdnn"), fastrnn.Elman(M, 6, dtype=float, rng=1)])
     if kind == "jordan":
         return fastrnn.Jordan(P, M, Q, dtype=float, rng=1)
     if kind == "stack":

@@ -135,9 +135,10 @@ def test_memory_grows_with_the_window_not_with_the_sequence():
             tracemalloc.stop()
 
     peak(64, (16, 32))
-    assert peak(4096, (16, 32)) < 1.1 * peak(512, (16, 32)) + 2_000
+    # What grows with T are megabytes; some kilobytes come and go with Python's own garbage.
+    assert peak(4096, (16, 32)) < 1.5 * peak(512, (16, 32)) + 20_000
     assert peak(512, (16, 256)) > 3 * peak(512, (16, 32))
-    assert peak(4096, None) > 6 * peak(512, None)
+    assert peak(4096, None) > 6 * peak(512, None) > 1_000_000
 
 
 MODEL = make_model()

@@ -33,6 +33,8 @@ SESSION = """
     bodies += [tdnn.TDNN(5, [(6, (-2, 0), 2), (7, (0, 1))], padding=p, dtype=dtype, rng=0)
                for p in ("valid", "zero", "replicate")]
     bodies += [tdnn.TDNN(5, "-3,0", hidden_size=4, padding="causal", dtype=dtype, rng=0)]
+    bodies += [fastrnn.Stack([tdnn.TDNN(5, [(6, (0, 1), 2)], dtype=dtype, rng=0),
+                              fastrnn.Elman(6, 4, dtype=dtype, rng=0)])]
     jordans = [fastrnn.Jordan(5, 9, 3, feedback=f, teacher_forcing=p, dtype=dtype, rng=0)
                for f, p in (("softmax", 0.5), ("sample", 0.0), ("argmax", 1.0))]
     bodies += [fastrnn.Stack([tdnn.TDNN(5, [(6, (0, 1), 2)], dtype=dtype, rng=0),

@@ -16,7 +16,6 @@ def generate(
     model: SequenceModel,
     n: int,
     prompt: ArrayLike,
-    *,
     temperature: float = 1.0,
     rng: int | np.random.Generator | None = None,
 ) -> NDArray[np.int64]:

@@ -333,31 +333,41 @@ def backward_inputs(da, W, shifts, lengths, counts, mode, stride, dx, first, las
     count, floor = panel_count(dx, p), floor_of(0, dx)
     begins = np.arange(shifts.size) * packed_size(dx, m, p)
     dx[:, first:last] = 0
-    span = frames_at_once(m, first, last)
-    out_rows = np.empty(span * (last - first), np.int64)
+    span, start = frames_at_once(m, first, last), window_start(shifts, mode)
+    out_rows = np.empty((span + 1) * (last - first), np.int64)
     in_rows = np.empty(out_rows.size, np.int64)
-    for begin in range(0, frames, span):
-        end = min(begin + span, frames)
+    # By frames of x: each receives the offsets in their order, wherever spans begin and end.
+    for begin in range(0, dx.shape[0], span):
+        end = min(begin + span, dx.shape[0])
         for j in range(shifts.size):
-            shift, at = window_start(shifts, mode) + shifts[j], begins[j : j + 1]
+            shift, at = start + shifts[j], begins[j : j + 1]
+            low, high = max(0, first_frame(begin, shift, stride)), first_frame(end, shift, stride)
             n = window_rows(
-                lengths, counts, begin, end, shift, stride, True, False, first, last,
+                lengths, counts, low, min(high, frames), shift, stride, True, False, first, last,
                 out_rows, in_rows,
             )  # fmt: skip
             outs, ins = out_rows[:n], in_rows[:n]
             sum_of_products(flat, outs, m, panels, at, 0, count, d_input, ins, d_input, ins, floor)
-            if mode == REPLICATE:
-                n = window_rows(
-                    lengths, counts, begin, end, shift, stride, False, True, first, last,
-                    out_rows, in_rows,
-                )  # fmt: skip
-                # A sequence's end frame was read many times, and a product takes each row once.
-                for i in range(n):
-                    outs, ins = out_rows[i : i + 1], in_rows[i : i + 1]
-                    sum_of_products(
-                        flat, outs, m, panels, at, 0, count, d_input, ins, d_input, ins, floor
-                    )
+    for j in range(shifts.size if mode == REPLICATE else 0):
+        at = begins[j : j + 1]
+        for begin in range(0, frames, span):
+            n = window_rows(
+                lengths, counts, begin, min(begin + span, frames), start + shifts[j], stride,
+                False, True, first, last, out_rows, in_rows,
+            )  # fmt: skip
+            # A sequence's end frame was read many times, and a product takes each row once.
+            for i in range(n):
+                outs, ins = out_rows[i : i + 1], in_rows[i : i + 1]
+                sum_of_products(
+                    flat, outs, m, panels, at, 0, count, d_input, ins, d_input, ins, floor
+                )
     restore_subnormals(before)
+
+
+@part
+def first_frame(time, shift, stride):
+    """Return the first output frame that reads x at `time` or later through an offset."""
+    return -((shift - time) // stride)
 
 
 @part

@@ -149,3 +149,21 @@ def test_float32_stays_near_float64_over_many_frames():
     for one, two in zip((wide[0].h, *wide[1]), (narrow[0].h, *narrow[1]), strict=True):
         assert two.dtype == np.float32
         assert np.linalg.norm(one - two) <= 1e-5 * np.linalg.norm(one)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", ["valid", "zero", "replicate"])
+def test_bits_of_dx_do_not_depend_on_where_blocks_of_frames_end(padding, stride):
+    """So many units that a thread takes one frame of two sequences at a time, or two of one."""
+    rng = np.random.default_rng(17)
+    x, W, b = rng.standard_normal((9, 2, 2)), rng.standard_normal((4, 16_384, 2)), np.zeros(16_384)
+    given = {"padding": padding, "stride": stride, "lengths": np.array([9, 7])}
+    offsets = (2, -3, -1, 0)
+    h = tdnn.tdnn_forward(x, W, b, offsets, **given).h
+    dh = rng.standard_normal(h.shape)
+    one, two = (tdnn.tdnn_backward(dh, x, h, W, offsets, threads=n, **given) for n in (1, 2))
+    alone = given | {"lengths": np.array([7])}
+    short = tdnn.tdnn_backward(dh[:, 1:], x[:, 1:], h[:, 1:], W, offsets, threads=1, **alone)
+    for name, first, second in zip(one._fields, one, two, strict=True):
+        np.testing.assert_array_equal(first, second, err_msg=name)
+    np.testing.assert_array_equal(one.dx[:, 1:], short.dx)

@@ -86,40 +86,61 @@ def exp_below_zero(x):
 
 @part
 def tanh(x):
-    """Return tanh(x) for every lane: near zero by a polynomial, elsewhere 1 - 2 / (exp(2|x|) + 1).
+    """Return tanh(x) for every lane, as t / (t + 2) with t = exp(2|x|) - 1.
 
-    Neither would do alone: the difference loses the digits of a small result. Where it is above
-    0.5, half of the exponential's error is lost in it, so a plain one is enough.
+    Near zero, where t + 2 is rounded to fewer digits than the result has, by a polynomial.
     """
     size = absolute(x)
     one_from_here = 9.02 if is_single(x) else 19.07
-    far = 1.0 - 2.0 / (_plain_exp(minimum(size, like(x, one_from_here)) * 2.0) + 1.0)
+    t = _plain_expm1(minimum(size, like(x, one_from_here)) * 2.0)
     z = x * x
-    near = fma(x * z, _tanh_near_zero(z), x)
-    return copysign(if_negative(size - 0.6, near, far), x)
+    near = fma(size * z, _tanh_near_zero(z), size)
+    return copysign(if_negative(size - 0.27, near, t / (t + 2.0)), x)
 
 
 @part
 def _tanh_near_zero(z):
-    """Return (tanh(x) / x - 1) / z for z = x * x <= 0.36.
+    """Return (tanh(x) / x - 1) / z for z = x * x <= 0.073.
 
-    This and the next polynomial have the least largest error that their degree allows (Remez).
+    This and the next polynomials make the least largest error that their degree allows (Remez).
+    Their terms are added in pairs, for a processor waits for a chain of them.
     """
     if is_single(z):
-        q = fma(like(z, -5.9058672934715570e-3), z, like(z, 2.0805383495172092e-2))
-        q = fma(q, z, like(z, -5.3786683192116079e-2))
-        q = fma(q, z, like(z, 1.3331958237277453e-1))
-        return fma(q, z, like(z, -3.3333299271800375e-1))
-    q = fma(like(z, -1.7210830780779509e-5), z, like(z, 7.9377231393364532e-5))
-    q = fma(q, z, like(z, -2.3045061463979554e-4))
-    q = fma(q, z, like(z, 5.8721421941437901e-4))
-    q = fma(q, z, like(z, -1.4552230373550952e-3))
-    q = fma(q, z, like(z, 3.5920388404620708e-3))
-    q = fma(q, z, like(z, -8.8632269552728086e-3))
-    q = fma(q, z, like(z, 2.1869488015946266e-2))
-    q = fma(q, z, like(z, -5.3968253949874482e-2))
-    q = fma(q, z, like(z, 1.3333333333300902e-1))
-    return fma(q, z, like(z, -3.3333333333333134e-1))
+        q = fma(like(z, -5.1020972296483746e-2), z, like(z, 1.3321025353026835e-1))
+        return fma(q, z, like(z, -3.3333186261984609e-1))
+    z2 = z * z
+    q0 = fma(like(z, 1.3333333332790068e-1), z, like(z, -3.3333333333331782e-1))
+    q1 = fma(like(z, 2.1869452278972752e-2), z, like(z, -5.3968253324154492e-2))
+    q2 = fma(like(z, 3.5738953168237455e-3), z, like(z, -8.8621413567102385e-3))
+    q2 = fma(like(z, -1.2965231758045172e-3), z2, q2)
+    return fma(fma(q2, z2, q1), z2, q0)
+
+
+@part
+def _plain_expm1(x):
+    """Return exp(x) - 1 for 0 <= x < 40, to about a unit.
+
+    x = n ln 2 + r: it is 2**n (exp(r) - 1) + (2**n - 1).
+    """
+    shift = 12582912.0 if is_single(x) else 6755399441055744.0  # as in `_reduce`
+    shifted = fma(x, like(x, 1.4426950408889634), like(x, shift))
+    r = fma(shifted - shift, like(x, -0.6931471805599453), x)
+    r2 = r * r
+    if is_single(x):
+        q0 = fma(like(r, 1.6666543463435423e-1), r, like(r, 4.9999998131699421e-1))
+        q1 = fma(like(r, 8.366545976235607e-3), r, like(r, 4.1667204446500978e-2))
+        q1 = fma(like(r, 1.3882340208479658e-3), r2, q1)
+        q = fma(q1, r2, q0)
+    else:
+        r4 = r2 * r2
+        q0 = fma(like(r, 1.6666666666666589e-1), r, like(r, 5.0000000000000052e-1))
+        q1 = fma(like(r, 8.3333333333899384e-3), r, like(r, 4.1666666666576482e-2))
+        q2 = fma(like(r, 1.9841269718361725e-4), r, like(r, 1.388888893166752e-3))
+        q3 = fma(like(r, 2.7557407943164306e-6), r, like(r, 2.4801505139897622e-5))
+        q4 = fma(like(r, 2.5053706349156358e-8), r, like(r, 2.7626094320510353e-7))
+        q = fma(fma(q4, r4, fma(q3, r2, q2)), r4, fma(q1, r2, q0))
+    scale = power_of_two(shifted)
+    return fma(scale, fma(q, r2, r), scale - 1.0)
 
 
 @part

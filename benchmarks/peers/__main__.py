@@ -23,7 +23,8 @@ How it measures
   peak (fused multiply-adds with all operands in registers), and W, read once a step, at the
   bandwidth of the smallest cache it fits into. Percent is that time / the measured one; where the
   second binds, the cache is named. Both yardsticks are measured in the same rounds, on one core,
-  and multiplied by the number of threads.
+  and multiplied by the number of threads. With T = 32 and one thread there is a second figure,
+  "kept": without the time that packing the weights takes, measured beside it.
 
 What is timed
 -------------

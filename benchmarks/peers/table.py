@@ -35,6 +35,8 @@ _TITLES = {
 }
 # Share of the cores that other processes may take before a result is called doubtful.
 _FEW = 0.05
+# What the weights' packing adds is told by two percentages, not by a ratio.
+_KEPT = "ours kept"
 _DIRECTIONS = {"F": "forward", "FB": "forward + backward"}
 
 Group = list[Record]
@@ -131,7 +133,8 @@ def markdown(records: list[Record], facts: dict[str, str]) -> str:
     parts = [
         "Peer's time / ours, median of interleaved rounds, equal thread counts (above 1: we are "
         "faster). F forward; FB forward + backward with all gradients. %: of the measured peak, or "
-        "of the bandwidth of the cache named. Errors: norm-wise, against float64.",
+        "of the bandwidth of the cache named; % kept: without the packing of the weights. Errors: "
+        "norm-wise, against float64.",
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
         "\n".join(f"- {text}" for text in summary(records)),
     ]
@@ -156,8 +159,8 @@ def _table(records: list[Record]) -> str:
         others = [name for name in columns[d] if name != "ours"]
         # A time says little about another machine; that of a step is set beside a call's overhead.
         header += [f"{d} ours" if records[0].group == "step" else ""]
-        header += [*(f"{d} {_NAMES.get(name, name)}" for name in others)]
-        header += [f"{d} %", f"{d} error"]
+        header += [*(f"{d} {_NAMES.get(name, name)}" for name in others if name != _KEPT)]
+        header += [f"{d} %", f"{d} % kept" if _KEPT in others else "", f"{d} error"]
     rows = [header, ["---"] * len(header)]
     groups = by_case(records)
     threads, group = records[0].threads, records[0].group
@@ -173,11 +176,13 @@ def _table(records: list[Record]) -> str:
 def _entries(group: Group, names: list[str]) -> list[str]:
     """Return a cell's entries for one direction; empty ones where nothing was measured."""
     found = {r.contender: r for r in group}
+    others = [n for n in names if n not in ("ours", _KEPT)]
     if "ours" not in found:
-        return [""] * (len(names) + 2)
-    ours = found["ours"]
-    ratios = [ratio_text(found[n].ratio) if n in found else "" for n in names if n != "ours"]
-    return [duration(ours.seconds), *ratios, percent_text(ours), f"{ours.error:.0e}"]
+        return [""] * (len(others) + 4)
+    ours, kept = found["ours"], found.get(_KEPT)
+    ratios = [ratio_text(found[n].ratio) if n in found else "" for n in others]
+    percents = [percent_text(ours), "" if kept is None else percent_text(kept)]
+    return [duration(ours.seconds), *ratios, *percents, f"{ours.error:.0e}"]
 
 
 def summary(records: list[Record]) -> list[str]:

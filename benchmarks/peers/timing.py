@@ -32,6 +32,8 @@ class Contender:
         Which of several ways to get the same from one peer; only the fastest is timed.
     steps : int
         How many times one call does the work.
+    part : bool
+        It does a part of what "ours" does; what counts is the time of "ours" without that part.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Contender:
     results: Callable[[Any], dict[str, Any]]
     variant: str = ""
     steps: int = 1
+    part: bool = False
 
 
 def _block(call: Callable[[], Any], repeats: int) -> tuple[float, float]:

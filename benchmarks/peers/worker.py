@@ -92,14 +92,15 @@ def measure_case(case: Any, machine: Any, plan: dict[str, Any]) -> list[dict[str
     others = neighbours.share()
     records = []
     for i, contender in enumerate(contenders):
+        spent = times[:, 0] - times[:, i] if contender.part else times[:, i]
         percent = float("nan")
         if work:
-            percent = percent_of_bound(work, times[:, i], yard_work, times[:, -1], threads)
+            percent = percent_of_bound(work, spent, yard_work, times[:, -1], threads)
         record = Record(
             case.group, case.cell, case.direction, case.dtype, threads,
             contender.name, contender.variant,
-            seconds=float(np.median(times[:, i])),
-            ratio=median_ratio(times[:, i], times[:, 0]),
+            seconds=float(np.median(spent)),
+            ratio=median_ratio(spent, times[:, 0]),
             error=errors[contender.name, contender.variant],
             percent=percent,
             bound=timed[-1].name if work else "",

@@ -56,7 +56,7 @@ SLOWDOWNS = (
     ),
     Plant(
         "threads: the second one never used",
-        timed("ElmanThreads.time_backward", 2), "fastrnn/threads.py",
+        timed("TDNNThreads.time_forward", 2), "fastrnn/threads.py",
         "_WORTH_A_THREAD = 8_000_000\n",
         "_WORTH_A_THREAD = 8_000_000_000_000\n",
     ),

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.history.results import ROOT, HistoryError, again, read_json, write_atomically
 
-__all__ = ["commit_of", "file_result", "record", "refuse_unfit", "write_config"]
+__all__ = ["commit_of", "file_result", "record", "refuse_unfit", "subjects", "write_config"]
 
 # asv names results after the interpreter's path, which is of no use on any other machine.
 _PACKAGES = ("numpy", "numba", "llvmlite")
@@ -28,6 +28,13 @@ def commit_of(name: str, argument: str, checkout: Path = ROOT) -> str:
     if re.fullmatch("[0-9a-f]{7,40}", name):
         return name
     raise HistoryError(f"{argument}: {name!r} is no commit here", "such as HEAD~1, or a hash")
+
+
+def subjects(commits: Sequence[str]) -> dict[str, str]:
+    """Return the subjects of those commits that Git knows here."""
+    listed = _git("log", "--no-walk", "--ignore-missing", "--format=%H %s", *commits, checkout=ROOT)
+    pairs = (line.partition(" ")[::2] for line in listed.stdout.splitlines())
+    return {commit: subject for commit, subject in pairs if commit in commits}
 
 
 def refuse_unfit(results: Path, checkout: Path = ROOT) -> str:

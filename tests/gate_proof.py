@@ -57,7 +57,7 @@ class Copy:
             words += ["--bench", key.pattern()]
         own = {"NUMBA_CACHE_DIR": str(self.folder / cache), "HOME": str(self.folder)}
         command = (sys.executable, "-m", "benchmarks.history", *words)
-        return run(*command, cwd=self.tree, env={**os.environ, **own}, allowed=allowed).stdout
+        return run(*command, cwd=ROOT, env={**os.environ, **own}, allowed=allowed).stdout
 
     def measure(self, checkout, base, head, keys, cache):
         """Record some benchmarks of `head`; return what the gate says of each that it fails."""

@@ -19,6 +19,8 @@ from gate_plants import GRADIENTS, SLOWDOWNS
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEN = ("failed", "larger", "slower")
+# How the yardstick refuses a result.
+WRONG = re.compile(r"^ *ValueError: (\w+: expected an error of at most .*)$", re.MULTILINE)
 
 
 class Copy:
@@ -57,17 +59,25 @@ class Copy:
             words += ["--bench", key.pattern()]
         own = {"NUMBA_CACHE_DIR": str(self.folder / cache), "HOME": str(self.folder)}
         command = (sys.executable, "-m", "benchmarks.history", *words)
-        return run(*command, cwd=ROOT, env={**os.environ, **own}, allowed=allowed).stdout
+        told = run(*command, cwd=ROOT, env={**os.environ, **own}, allowed=allowed)
+        return told.stdout + told.stderr
 
     def measure(self, checkout, base, head, keys, cache):
-        """Record some benchmarks of `head`; return what the gate says of each that it fails."""
-        self.history(checkout, ["record"], keys, cache)
+        """Record some benchmarks of `head`; return what the gate says of each that it fails.
+
+        Of one that raised, what it raised: only a wrong result is a fault found.
+        """
+        raised = WRONG.findall(self.history(checkout, ["record"], keys, cache))
         if base is None:
             return {}
         words = ["gate", base, head, "--confirm"]
         told = self.history(checkout, words, keys, cache, allowed=(0, 1))
         lines = re.findall(r"^FAIL (\w+): (.+?): (.*)$", told, re.MULTILINE)
-        return {key: (kind, text) for kind, key, text in lines}
+        found = {key: (kind, text) for kind, key, text in lines}
+        for key, (kind, _) in found.items():
+            if kind == "failed":
+                found[key] = ("failed", raised[0]) if raised else ("broken", "no wrong result")
+        return found
 
 
 def run(*command, allowed=(0,), **more):

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: report test lint pytest lanes test-nojit test-boundscheck test-processors test-peers tiny-report bench-smoke format clean
+.PHONY: report test lint pytest lanes test-nojit test-boundscheck test-processors test-peers tiny-report bench-smoke gate-proof format clean
 .NOTPARALLEL:
 
 report: $(VENV)/.report
@@ -51,6 +51,12 @@ tiny-report: $(VENV)/.report
 # The asv suite, each benchmark once: it is found, runs, and gives right results.
 bench-smoke: $(VENV)/.bench
 	PYTHONPATH=. $(BIN)/python tests/bench_smoke.py
+
+# The gate flags planted faults and no unchanged commit; half an hour, PROOF=--small two minutes.
+PROOF ?=
+
+gate-proof: $(VENV)/.bench
+	PYTHONPATH=. $(BIN)/python tests/gate_proof.py $(PROOF)
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .

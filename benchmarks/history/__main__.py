@@ -13,6 +13,7 @@ from benchmarks.history.page import history_page
 from benchmarks.history.record import commit_of, record
 from benchmarks.history.results import (
     RESULTS,
+    ROOT,
     HistoryError,
     Run,
     again,
@@ -43,16 +44,26 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--machine", metavar="NAME", help="default: the only one")
         return sub
 
-    sub = command("record", "run the suite for the current commit, in this environment")
-    sub.add_argument("--bench", action="append", default=[], metavar="REGEX",
-                     help="only these; may be given several times")  # fmt: skip
+    def checkout(sub: argparse.ArgumentParser, text: str) -> None:
+        sub.add_argument("--checkout", type=Path, default=ROOT, metavar="DIR",
+                         help=f"{text}: a clone, at a commit (default: this one)")  # fmt: skip
+
+    def bench(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--bench", action="append", default=[], metavar="REGEX",
+                         help="only these; may be given several times")  # fmt: skip
+
+    sub = command("record", "run the suite for the commit checked out, in this environment")
+    bench(sub)
+    checkout(sub, "what to measure")
     sub.add_argument("--again", action="store_true", help="a second run, which confirms a first")
     sub.add_argument("--quick", action="store_true", help="one call each, only for trying")
     sub = command("gate", "exit with 1 if HEAD is worse than BASE")
     sub.add_argument("base", metavar="BASE")
     sub.add_argument("head", metavar="HEAD")
+    bench(sub)
     sub.add_argument("--confirm", action="store_true",
                      help="run again what is slower, if HEAD is checked out")  # fmt: skip
+    checkout(sub, "what --confirm runs again")
     sub = command("html", "write one page without scripts or links")
     sub.add_argument("--out", type=Path, default=Path("history.html"), metavar="PATH")
     sub = command("to-df", "write all results as CSV")
@@ -60,14 +71,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _record(options: argparse.Namespace) -> int:
+def _patterns(options: argparse.Namespace) -> list[re.Pattern[str]]:
+    found = []
     for pattern in options.bench:
         try:
-            re.compile(pattern)
+            found.append(re.compile(pattern))
         except re.error as error:
             raise HistoryError(f"--bench: {pattern!r}: {error}", "a regular expression") from error
+    return found
+
+
+def _record(options: argparse.Namespace) -> int:
+    _patterns(options)
     folder = again(options.results) if options.again else options.results
-    path = record(options.results, options.machine, options.bench, into=folder, quick=options.quick)
+    path = record(
+        options.results, options.machine, options.bench,
+        into=folder, checkout=options.checkout.resolve(), quick=options.quick,
+    )  # fmt: skip
     print(path)
     return 0
 
@@ -75,19 +95,19 @@ def _record(options: argparse.Namespace) -> int:
 def _gate(options: argparse.Namespace) -> int:
     machine = choose_machine(options.results, options.machine)
     base, head = (commit_of(getattr(options, name), name.upper()) for name in ("base", "head"))
-    runs = load_runs(options.results, machine)
-    first = find_run(runs, base, "BASE"), find_run(runs, head, "HEAD")
+    runs, chosen = load_runs(options.results, machine), _patterns(options)
+    first = tuple(find_run(runs, *one).only(chosen) for one in ((base, "BASE"), (head, "HEAD")))
     found = _judge_twice(options.results, machine, first)
     unconfirmed = [finding for finding in found if finding.kind == "unconfirmed"]
     if options.confirm and unconfirmed:
-        if commit_of("HEAD", "HEAD") != first[1].commit:
+        checkout = options.checkout.resolve()
+        if commit_of("HEAD", "HEAD", checkout) != first[1].commit:
             raise HistoryError(
                 f"--confirm: {first[1].commit[:10]} is not checked out", "check it out, install it"
             )
-        names = sorted({finding.key.benchmark for finding in unconfirmed})
         record(
-            options.results, machine, [f"^{re.escape(name)}\\b" for name in names],
-            into=again(options.results),
+            options.results, machine, [finding.key.pattern() for finding in unconfirmed],
+            into=again(options.results), checkout=checkout,
         )  # fmt: skip
         found = _judge_twice(options.results, machine, first)
     for finding in found:

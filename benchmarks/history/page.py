@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.history.chart import COLORS, Series, chart, quantity, steps
 from benchmarks.history.gate import FIXED_RATIO, TIME_RATIO, is_time, ratio, worse
+from benchmarks.history.record import subjects
 from benchmarks.history.results import (
     HistoryError,
     Key,
@@ -55,6 +56,9 @@ th, td { padding: 5px 8px; text-align: left; border-top: 1px solid var(--line); 
 thead th { color: var(--soft); font-size: 12.5px; border: 0; }
 .number { text-align: right; } details { margin-top: 8px; }
 summary { cursor: pointer; color: var(--soft); }
+tr[class] td:first-child { overflow-wrap: anywhere; } td code { white-space: nowrap; }
+@media (max-width: 600px) { svg text { font-size: 13.5px; } section { padding: 16px; }
+  main, header > div { padding: 0 12px; } }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.worse td:last-child, tr.failed td:last-child, tr.missing td:last-child {
   color: #b3261e; font-weight: 600; }
@@ -135,7 +139,7 @@ def history_page(results: Path, machine: str | None = None) -> str:
     if len(runs) > 1:
         body.append(_summary(runs[-2], runs[-1], units))
     body.extend(_section(module, charts, commits, units) for module, charts in groups.items())
-    body.extend([_reading(), _machine(results, name), "</main>"])
+    body.extend([_reading(), _commits(runs), _machine(results, name), "</main>"])
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -251,6 +255,20 @@ def _reading() -> str:
         "itself became another. Gradient errors are shares of what is allowed, 0.1 at least: "
         "above 1 a benchmark fails.</p></section>"
     )
+
+
+def _commits(runs: list[Run]) -> str:
+    told = subjects([run.commit for run in runs])
+    rows = "".join(
+        f"<tr><td><code>{run.commit[:7]}</code></td><td>{_day(run)}</td>"
+        f"<td>{html.escape(told.get(run.commit, 'not in this clone'))}</td></tr>"
+        for run in reversed(runs)
+    )
+    return f'<section><h2>Commits</h2><div class="scroll"><table>{rows}</table></div></section>'
+
+
+def _day(run: Run) -> str:
+    return time.strftime("%Y-%m-%d&nbsp;%H:%M", time.gmtime(run.date / 1000))
 
 
 def _machine(results: Path, name: str) -> str:

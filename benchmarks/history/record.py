@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -12,15 +14,15 @@ from typing import Any
 
 from benchmarks.history.results import ROOT, HistoryError, again, read_json, write_atomically
 
-__all__ = ["commit_of", "file_result", "record", "refuse_unfit", "write_config"]
+__all__ = ["commit_of", "file_result", "record", "refuse_unfit", "subjects", "write_config"]
 
 # asv names results after the interpreter's path, which is of no use on any other machine.
 _PACKAGES = ("numpy", "numba", "llvmlite")
 
 
-def commit_of(name: str, argument: str) -> str:
+def commit_of(name: str, argument: str, checkout: Path = ROOT) -> str:
     """Return the whole hash of a commit; a name that Git does not know may be a hash itself."""
-    found = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    found = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", checkout=checkout)
     if found.returncode == 0:
         return found.stdout.strip()
     if re.fullmatch("[0-9a-f]{7,40}", name):
@@ -28,41 +30,50 @@ def commit_of(name: str, argument: str) -> str:
     raise HistoryError(f"{argument}: {name!r} is no commit here", "such as HEAD~1, or a hash")
 
 
-def refuse_unfit(results: Path) -> str:
-    """Return the current commit, if it is what an installed FastRNN would be measured as.
+def subjects(commits: Sequence[str]) -> dict[str, str]:
+    """Return the subjects of those commits that Git knows here."""
+    listed = _git("log", "--no-walk", "--ignore-missing", "--format=%H %s", *commits, checkout=ROOT)
+    pairs = (line.partition(" ")[::2] for line in listed.stdout.splitlines())
+    return {commit: subject for commit, subject in pairs if commit in commits}
+
+
+def refuse_unfit(results: Path, checkout: Path = ROOT) -> str:
+    """Return the commit of a checkout, if it is what FastRNN would be measured as.
 
     Parameters
     ----------
     results : Path
         Changes in this folder do not count, nor in that of second runs.
+    checkout : Path
+        This one, or another.
 
     Raises
     ------
     HistoryError
         If asv is missing, the tree is dirty, or the package is not this checkout.
     """
-    status = _git("status", "--porcelain", "--untracked-files=all", "-z")
+    status = _git("status", "--porcelain", "--untracked-files=all", "-z", checkout=checkout)
     if status.returncode:
-        raise HistoryError(f"{ROOT} is no Git checkout", "record inside a clone")
+        raise HistoryError(f"{checkout} is no Git checkout", "record inside a clone")
     own = (results, again(results))
     changed = [
         entry[3:]
         for entry in status.stdout.split("\0")
-        if entry and not any((ROOT / entry[3:]).is_relative_to(kept) for kept in own)
+        if entry and not any((checkout / entry[3:]).is_relative_to(kept) for kept in own)
     ]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise HistoryError(f"the tree is dirty: {changed[0]}{more}", "commit or stash first")
     for package in ("fastrnn", "tdnn"):
-        place = _place_of(package)
-        if place != ROOT / package:
+        place = _place_of(package, checkout)
+        if place != checkout / package:
             raise HistoryError(
-                f"the installed {package} is {place or 'missing'}, not this checkout",
+                f"the installed {package} is {place or 'missing'}, not {checkout / package}",
                 f"{Path(sys.executable).name} -m pip install -e {ROOT}",
             )
     if importlib.util.find_spec("asv") is None:
         raise HistoryError("record needs asv", 'pip install -e ".[bench,report]"')
-    return commit_of("HEAD", "record")
+    return commit_of("HEAD", "record", checkout)
 
 
 def record(
@@ -71,9 +82,10 @@ def record(
     bench: Sequence[str] = (),
     *,
     into: Path | None = None,
+    checkout: Path = ROOT,
     quick: bool = False,
 ) -> Path:
-    """Run the suite for the current commit in this environment, without network.
+    """Run the suite for a checkout's commit in this environment, without network.
 
     Parameters
     ----------
@@ -85,6 +97,8 @@ def record(
         Regular expressions, as of `asv run --bench`. Default: all benchmarks.
     into : Path, optional
         Another folder to file them in: that of second runs.
+    checkout : Path
+        What to measure, with this checkout's suite. Another one need not be installed.
     quick : bool
         One call each: for trying only.
 
@@ -98,19 +112,19 @@ def record(
     HistoryError
         If the checkout is unfit, see `refuse_unfit`, or asv wrote no results.
     """
-    commit = refuse_unfit(results)
+    commit = refuse_unfit(results, checkout)
     with tempfile.TemporaryDirectory() as folder:
         new = Path(folder) / "results"
         asv = [sys.executable, "-m", "asv"]
-        config = write_config(Path(folder), new)
+        config = write_config(Path(folder), new, checkout)
         name = ["--machine", machine] if machine else []
-        _run([*asv, "machine", "--yes", *name, "--config", str(config)], "asv machine")
+        _run([*asv, "machine", "--yes", *name, "--config", str(config)], "asv machine", checkout)
         command = [*asv, "run", "--config", str(config), "--environment", "existing:same",
                    "--set-commit-hash", commit, "--show-stderr", *name]  # fmt: skip
         for pattern in bench:
             command += ["--bench", pattern]
         # 2: a benchmark failed, which its result says.
-        _run(command + (["--quick"] if quick else []), "asv run", allowed=(0, 2))
+        _run(command + (["--quick"] if quick else []), "asv run", checkout, allowed=(0, 2))
         written = sorted(new.glob(f"*/{commit[:8]}-*.json"))
         if not written:
             raise HistoryError("asv wrote no results", "see what it printed; --bench may fit none")
@@ -132,13 +146,22 @@ def file_result(written: Path, results: Path) -> Path:
                 _keep_unselected(row, kept[name], columns)
         content["results"] = {**kept, **content["results"]}
     write_atomically(target, _json(content))
-    write_atomically(
-        results / machine / "machine.json", _json(read_json(written.with_name("machine.json")))
-    )
+    facts = {**_machine_facts(), **read_json(written.with_name("machine.json"))}
+    write_atomically(results / machine / "machine.json", _json(facts))
     described = written.parents[1] / "benchmarks.json"
     if described.exists():
         write_atomically(results / "benchmarks.json", _json(read_json(described)))
     return target
+
+
+def _machine_facts() -> dict[str, str]:
+    """Return what asv would ask of this machine; not its name, nor its kernel's version."""
+    from asv.machine import Machine
+
+    facts = Machine.get_defaults()
+    memory = f"{int(facts['ram']) / 2**30:.0f} GiB" if facts["ram"].isdecimal() else facts["ram"]
+    kept = {name: facts[name] for name in ("arch", "cpu", "num_cpu")}
+    return {**kept, "os": platform.system(), "ram": memory}
 
 
 def _keep_unselected(row: Any, old: Any, columns: list[str]) -> None:
@@ -174,13 +197,13 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in _PACKAGES}
 
 
-def write_config(folder: Path, results: Path) -> Path:
+def write_config(folder: Path, results: Path, checkout: Path = ROOT) -> Path:
     """Write asv's configuration with whole paths, and results that go elsewhere."""
     text = (ROOT / "asv.conf.json").read_text("utf-8")
     plain = re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)
     settings = json.loads(plain)
     settings.update(
-        repo=str(ROOT),
+        repo=str(checkout),
         benchmark_dir=str(ROOT / "benchmarks"),
         results_dir=str(results),
         env_dir=str(folder / "env"),
@@ -191,27 +214,38 @@ def write_config(folder: Path, results: Path) -> Path:
     return path
 
 
-def _run(command: list[str], what: str, allowed: tuple[int, ...] = (0,)) -> None:
+def _run(command: list[str], what: str, checkout: Path, allowed: tuple[int, ...] = (0,)) -> None:
     # Elsewhere than in the checkout, whose folders would be imported.
     with tempfile.TemporaryDirectory() as empty:
-        returned = subprocess.run(command, check=False, cwd=empty, stdin=subprocess.DEVNULL)
+        returned = subprocess.run(
+            command, check=False, cwd=empty, stdin=subprocess.DEVNULL, env=_environment(checkout)
+        )
     if returned.returncode not in allowed:
         raise HistoryError(f"{what} ended with status {returned.returncode}", "see above")
 
 
-def _place_of(package: str) -> Path | None:
+def _environment(checkout: Path) -> dict[str, str]:
+    """Return the variables under which another checkout than this is what is imported."""
+    if checkout == ROOT:
+        return dict(os.environ)
+    # asv takes PYTHONPATH away from its processes, and gives them this in its place.
+    return {**os.environ, "PYTHONPATH": str(checkout), "ASV_PYTHONPATH": str(checkout)}
+
+
+def _place_of(package: str, checkout: Path) -> Path | None:
     code = f"import importlib.util as u; print(u.find_spec({package!r}).origin)"
     with tempfile.TemporaryDirectory() as empty:
         found = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=empty
-        )
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=empty,
+            env=_environment(checkout),
+        )  # fmt: skip
     return Path(found.stdout.strip()).resolve().parent if found.returncode == 0 else None
 
 
-def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _git(*arguments: str, checkout: Path) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
+            ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
         raise HistoryError("git is not installed", "install it") from error

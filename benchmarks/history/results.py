@@ -4,9 +4,10 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,14 @@ class Key(NamedTuple):
     def __str__(self) -> str:
         words = ", ".join(word.strip("'") for word in self.parameters)
         return f"{self.benchmark}({words})" if words else self.benchmark
+
+    def whole(self) -> str:
+        """Return the name as `asv run --bench` sees it."""
+        return self.benchmark + (f"({', '.join(self.parameters)})" if self.parameters else "")
+
+    def pattern(self) -> str:
+        """Return the regular expression by which ``--bench`` chooses this one alone."""
+        return f"^{re.escape(self.whole())}$"
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,17 @@ class Run:
     date: int
     """Of the commit, milliseconds since 1970."""
     results: Mapping[Key, Value] = field(default_factory=dict)
+
+    def only(self, patterns: Sequence[re.Pattern[str]]) -> "Run":
+        """Return the results that one of the patterns finds; all without patterns."""
+        if not patterns:
+            return self
+        kept = {
+            key: value
+            for key, value in self.results.items()
+            if any(pattern.search(key.whole()) for pattern in patterns)
+        }
+        return replace(self, results=kept)
 
 
 def again(results: Path) -> Path:

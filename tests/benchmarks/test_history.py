@@ -194,8 +194,12 @@ def test_gate_command(results, capsys):
     assert "FAIL unconfirmed: cpu.Elman.time_forward(wide, float32): 0.02 -> 0.05" in out
     assert "FAIL failed: memory.Update.peakmem_gradient" in out
     assert "gate --confirm" in err
+    words = ["gate", COMMITS[0], COMMITS[2], "--results", str(results)]
+    assert main([*words, "--bench", FORWARD.pattern()]) == 0
+    assert "1 results compared on m: 0 failed" in capsys.readouterr().out
+    assert main([*words, "--bench", FORWARD.pattern(), "--bench", "wide"]) == 1
     write(again(results), run(COMMITS[2], 3_000))
-    assert main(["gate", COMMITS[0], COMMITS[2], "--results", str(results)]) == 1
+    assert main(words) == 1
     assert "note not confirmed: cpu.Elman.time_forward(wide, float32)" in capsys.readouterr().out
 
 
@@ -209,6 +213,8 @@ def test_gate_command(results, capsys):
         (["html", "--machine", "x"], "no results of machine 'x'"),
         (["html", "--out", "/dev/null/x.html"], "/dev/null/x.html: "),
         (["record", "--bench", "("], "--bench: '('"),
+        (["gate", "a" * 40, "b" * 40, "--bench", "("], "--bench: '('"),
+        (["record", "--checkout", "/dev/null"], "/dev/null is no Git checkout"),
         (["publish"], "invalid choice: 'publish'"),
         ([], "required: COMMAND"),
     ],
@@ -302,16 +308,31 @@ def test_record_refuses_a_dirty_tree(checkout):
     (again(results) / "new.json").write_text("")
     (checkout / "new file").write_text("")
     with pytest.raises(HistoryError, match="the tree is dirty: new file"):
-        recording.refuse_unfit(results)
+        recording.refuse_unfit(results, checkout)
     (checkout / "new file").unlink()
     (checkout / "fastrnn" / "__init__.py").write_text("1")
     with pytest.raises(HistoryError, match=r"the tree is dirty: fastrnn/__init__\.py"):
-        recording.refuse_unfit(results)
+        recording.refuse_unfit(results, checkout)
 
 
 def test_record_refuses_another_package(checkout):
-    with pytest.raises(HistoryError, match="the installed fastrnn is .*, not this checkout"):
-        recording.refuse_unfit(checkout / "results")
+    with pytest.raises(HistoryError, match="the installed fastrnn is .*, not .*checkout"):
+        recording.refuse_unfit(checkout / "results", checkout)
+
+
+def test_record_measures_another_checkout(checkout, monkeypatch):
+    monkeypatch.undo()  # so that it is another one
+    results = checkout / "results"
+    with pytest.raises(HistoryError, match="the installed tdnn is .*, not .*checkout"):
+        recording.refuse_unfit(results, checkout)
+    (checkout / "tdnn").mkdir()
+    (checkout / "tdnn" / "__init__.py").write_text("")
+    git = ["git", "-C", str(checkout), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["add", "."], ["commit", "--quiet", "--message", "second"]):
+        subprocess.run([*git, *words], check=True)
+    commit = recording.refuse_unfit(results, checkout)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    assert commit == head.stdout.strip()
 
 
 def test_recorded_files_have_no_paths(tmp_path):

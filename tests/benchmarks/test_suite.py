@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from asv_runner.discovery import disc_benchmarks
+from bench_smoke import CHOSEN
 
 import benchmarks
 import fastrnn
@@ -84,6 +86,13 @@ def test_benchmarks_avoid_the_traps_of_asv(found):
         else:
             assert item.type in ("track", "peakmemory")
             assert item.unit != "unit"
+
+
+def test_the_smoke_run_leaves_no_benchmark_out(found):
+    for item in found:
+        sets = itertools.product(*item.params)
+        names = [f"{item.name}({', '.join(words)})" if words else item.name for words in sets]
+        assert any(re.search(CHOSEN, name) for name in names), item.name
 
 
 def test_asv_needs_nothing_but_the_core():

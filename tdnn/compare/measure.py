@@ -8,26 +8,13 @@ from typing import Any
 import numpy as np
 
 import fastrnn
-from tdnn.compare.tasks import Batch, Task
+from tdnn.compare.tasks import Batch, mean_loss
 
 __all__ = ["FLOW_COLUMNS", "flow_columns", "gradient_error", "mean_loss", "throughput"]
 
 REPETITIONS = 9
 NUDGE = 1e-3
 FLOW_COLUMNS = ("lag", "norm", "state_norm", "bound", "spectral", "in_field", "count")
-
-
-def mean_loss(
-    model: fastrnn.SequenceModel, task: Task, batches: Iterable[Batch], threads: int | None
-) -> float:
-    """The mean loss per prediction over all batches."""
-    total, count = 0.0, 0
-    for batch in batches:
-        total += model.loss(
-            batch.x, batch.targets, lengths=batch.lengths, reduction="sum", threads=threads
-        )
-        count += task.predictions(batch)
-    return total / count
 
 
 def throughput(model: fastrnn.SequenceModel, batch: Batch, threads: int | None) -> dict[str, float]:

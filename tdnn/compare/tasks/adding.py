@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tdnn.compare.errors import ComparisonError
-from tdnn.compare.tasks.base import Batch, Reference, Task
+from tdnn.compare.tasks.base import Batch, Reference, Task, split
 
 SHORTEST = 4
 EVALUATED = 1_000  # sequences of the validation set, and of the test set
@@ -52,6 +52,7 @@ class AddingTask(Task):
     loss = "squared"
     readout = "last"
     tokens = False
+    source = "Hochreiter & Schmidhuber 1997; set-up of Bai, Kolter & Koltun 2018, arXiv 1803.01271"
 
     def __init__(self, length: int, *, batch_size: int = 32) -> None:
         if length < SHORTEST:
@@ -59,11 +60,16 @@ class AddingTask(Task):
                 f"--length: expected at least {SHORTEST} steps, got {length}",
                 "the usual lengths are 50 to 600",
             )
-        self.length, self.batch_size = length, batch_size
+        self.length: int = length
+        self.batch_size = batch_size
         self.input_size, self.output_size = 2, 1
-        self.context = length
-        self._validation = draw(np.random.default_rng([length, 2]), length, EVALUATED)
-        self._test = draw(np.random.default_rng([length, 3]), length, EVALUATED)
+        self.context = self.memory = length
+        self._validation = self._fixed(2)
+        self._test = self._fixed(3)
+
+    def _fixed(self, stream: int) -> list[Batch]:
+        rng = np.random.default_rng([self.length, stream])
+        return split(draw(rng, self.length, EVALUATED), self.readout)
 
     def options(self) -> dict[str, Any]:
         return {"length": self.length, "batch_size": self.batch_size, "evaluated": EVALUATED}
@@ -76,7 +82,8 @@ class AddingTask(Task):
         }
 
     def references(self) -> list[Reference]:
-        error = float(np.square(self._test.targets - MEAN_TARGET).mean())
+        targets = np.concatenate([batch.targets for batch in self._test])
+        error = float(np.square(targets - MEAN_TARGET).mean())
         return [Reference("always the mean", error)]
 
     def batches(self, seed: int, epoch: int, steps: int) -> Iterator[Batch]:
@@ -85,13 +92,10 @@ class AddingTask(Task):
             yield draw(rng, self.length, self.batch_size)
 
     def validation(self) -> list[Batch]:
-        return [self._validation]
+        return self._validation
 
     def test(self) -> list[Batch]:
-        return [self._test]
-
-    def score(self, mean_loss: float) -> float:
-        return mean_loss
+        return self._test
 
 
 def draw(rng: np.random.Generator, length: int, rows: int) -> Batch:

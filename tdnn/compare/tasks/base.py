@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 import fastrnn
+from fastrnn import arrays
 
 __all__ = ["Batch", "Evaluation", "Reference", "Task", "mean_loss", "split", "valid_steps"]
 
@@ -56,7 +57,7 @@ class Task(ABC):
     """One problem: batches to learn from, fixed sets to validate and test on, and a metric."""
 
     name: ClassVar[str]
-    title: ClassVar[str]
+    title: str
     description: ClassVar[str]  # one line for rnn-vs-tdnn list
     metric: ClassVar[str]  # the metric's name, for instance "bits per character"
     about: ClassVar[str]  # a sentence or two for the report
@@ -66,6 +67,8 @@ class Task(ABC):
     readout: ClassVar[str]  # as SequenceModel's
     tokens: ClassVar[bool]  # x holds ids, not floats
     source: ClassVar[str]  # one line: who posed it, where
+    takes: ClassVar[str]  # what the command line may give it: "length", "data" or "text"
+    lag_label: ClassVar[str] = ""  # what the lags of `Evaluation.by_lag` count
 
     input_size: int
     output_size: int
@@ -150,10 +153,10 @@ def split(batch: Batch, readout: str) -> list[Batch]:
 
 def valid_steps(batch: Batch) -> np.ndarray:
     """Which steps are no padding: bool, shape (T, B)."""
-    steps, rows = batch.x.shape[:2]
+    shape = batch.x.shape[:2]
     if batch.lengths is None:
-        return np.ones((steps, rows), bool)
-    return np.arange(steps)[:, None] < batch.lengths
+        return np.ones(shape, bool)
+    return arrays.valid_steps(shape, batch.lengths)
 
 
 def mean_loss(

@@ -92,6 +92,7 @@ class CharTask(Task):
     loss = "softmax"
     readout = "each"
     tokens = True
+    takes = "text"
     source = "Shannon 1951; as a test of networks Bai, Kolter & Koltun 2018, arXiv 1803.01271"
 
     def __init__(self, path: Path | None = None, *, window: int = 64, batch_size: int = 32) -> None:

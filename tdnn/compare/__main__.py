@@ -64,7 +64,14 @@ def parser() -> argparse.ArgumentParser:
     )
     merge.add_argument("into", type=Path, metavar="OUT", help="folder; made if it is not there")
     merge.add_argument("folders", type=Path, nargs="+", metavar="IN", help="folders of results")
-    commands.add_parser("list", help="show the tasks, the models and the defaults")
+    diff = commands.add_parser("diff", help="compare two sets of results", allow_abbrev=False)
+    diff.add_argument("one", type=Path, metavar="A", help="a folder of results")
+    diff.add_argument("other", type=Path, metavar="B", help="another one")
+    fetch = commands.add_parser(
+        "fetch", help="download a data set into the cache, held to its hash", allow_abbrev=False
+    )
+    fetch.add_argument("names", nargs="+", metavar="NAME", help="data sets; see list")
+    commands.add_parser("list", help="show tasks, models, data sets and defaults")
     return top
 
 
@@ -89,6 +96,13 @@ def _what_to_run(run: argparse.ArgumentParser) -> None:
         "models and with seeds of its own; default: yes, quick: no",
     )
     what.add_argument("--length", type=integer, metavar="T", help="of tasks named without :T")
+    what.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="[TASK=]PATH",
+        help="files for music, speech-digits or ts; default: what fetch fetched",
+    )
     what.add_argument("--text", type=Path, metavar="FILE", help="any UTF-8 text, for the task char")
 
 
@@ -193,6 +207,7 @@ def _run(options: argparse.Namespace) -> None:
     for name in ("tasks", "models"):
         if getattr(options, name) is not None:
             wishes[name] = names(getattr(options, name))
+    wishes["data"] = tuple(options.data)
     if options.shard is not None:
         wishes["shard"] = Shard(*options.shard)
     compare(Settings(**wishes), options.out, open_progress(sys.stdout))
@@ -221,29 +236,48 @@ def _merge(options: argparse.Namespace) -> None:
     print(f"{PROGRAM} report --out {options.into}")
 
 
+def _diff(options: argparse.Namespace) -> None:
+    from tdnn.compare.diff import compare_results
+
+    print(compare_results(options.one, options.other).rstrip("\n"))
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from tdnn.compare.fetching import fetch
+
+    for name in names(options.names):
+        print(f"{name}: {fetch(name, print)}")
+
+
 def _list(_: argparse.Namespace) -> None:
     from tdnn.compare import defaults
+    from tdnn.compare.fetching import SOURCES
     from tdnn.compare.models import MODELS
     from tdnn.compare.tasks import TASKS
 
     print("tasks")
     for name, task in TASKS.items():
-        print(f"  {name:14} {task.description}")
+        print(f"  {name:16} {task.description}")
         for label, usual in zip(("full", "--quick"), defaults.DEFAULTS[name], strict=True):
             length = f", length {usual.length}" if usual.length else ""
             print(
-                f"  {'':14} {label}: budget {usual.budget}, {usual.steps} steps, "
+                f"  {'':16} {label}: budget {usual.budget}, {usual.steps} steps, "
                 f"{usual.seeds} seeds{length}"
             )
     print("models")
     for name, family in MODELS.items():
-        print(f"  {name:14} {family.description}")
+        print(f"  {name:16} {family.description}")
+    print("data sets for fetch")
+    for name, source in SOURCES.items():
+        print(f"  {name:16} {source.title}, for {source.task}")
     print("run without --tasks and --models")
     for label, (tasks, models) in (("full", defaults.FULL), ("--quick", defaults.QUICK)):
-        print(f"  {label:14} {', '.join(tasks)}; models {', '.join(models)}")
+        print(f"  {label:16} {', '.join(tasks)}; models {', '.join(models)}")
 
 
-COMMANDS = {"run": _run, "report": _report, "merge": _merge, "list": _list}
+COMMANDS = {
+    "run": _run, "report": _report, "merge": _merge, "diff": _diff, "fetch": _fetch, "list": _list,
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

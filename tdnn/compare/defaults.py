@@ -32,6 +32,8 @@ class Defaults:
         T, for the tasks whose length can be set.
     evaluations : int
         How often the validation score is taken: the parameters of the best are tested.
+    schedule : {"constant", "cosine"}
+        Of the learning rate over a run.
     learning_rates, clip_norms : tuple of float
         The tuning grid: every pair of one of each.
     tuning_seeds, tuning_steps : int
@@ -44,6 +46,7 @@ class Defaults:
     seeds: int
     length: int | None = None
     evaluations: int = 12
+    schedule: str = "constant"
     learning_rates: tuple[float, ...] = (1e-3, 3e-3, 8e-3)
     clip_norms: tuple[float, ...] = (0.25, 1.0)
     tuning_seeds: int = 2
@@ -55,15 +58,44 @@ class Defaults:
         return tuple(Point(rate, norm) for rate in self.learning_rates for norm in self.clip_norms)
 
 
+MUSIC_RATES, FEW_RATES = (5e-4, 1e-3, 2e-3), (1e-3, 3e-3, 1e-2)
+
 # task -> (full, quick)
 DEFAULTS: dict[str, tuple[Defaults, Defaults]] = {
     "char": (Defaults(80_000, 2_500, 5), Defaults(35_000, 800, 3)),
     "adding": (Defaults(20_000, 2_000, 5, length=200), Defaults(20_000, 800, 3, length=50)),
+    "copy": (
+        Defaults(20_000, 2_000, 5, length=100),
+        Defaults(10_000, 400, 3, length=30),
+    ),
+    "music": (
+        Defaults(300_000, 4_000, 5, evaluations=40, learning_rates=MUSIC_RATES),
+        Defaults(100_000, 800, 3, evaluations=16, learning_rates=MUSIC_RATES),
+    ),
+    "speech-digits": (
+        Defaults(40_000, 1_500, 5, learning_rates=FEW_RATES),
+        Defaults(20_000, 300, 3, learning_rates=FEW_RATES),
+    ),
+    "ts": (
+        Defaults(20_000, 600, 5, learning_rates=FEW_RATES),
+        Defaults(10_000, 200, 3, learning_rates=FEW_RATES),
+    ),
+    "parity": (
+        Defaults(5_000, 3_000, 5, length=64),
+        Defaults(5_000, 800, 3, length=24),
+    ),
+    "delayed-echo": (
+        Defaults(10_000, 2_000, 5, length=64),
+        Defaults(10_000, 500, 3, length=24),
+    ),
 }
 
-# What `run` does where --tasks and --models say nothing.
-FULL = ("char", "adding"), ("elman", "tdnn")
-QUICK = ("char", "adding"), ("elman", "tdnn")
+# What `run` does where --tasks and --models say nothing; the other tasks need data.
+FULL = (
+    ("char", "adding", "copy", "parity", "delayed-echo"),
+    ("elman", "jordan", "elman-2", "tdnn", "tdnn-dilated"),
+)
+QUICK = ("char", "adding", "copy"), ("elman", "tdnn")
 
 # From 1, 2, 4, 8 and 16 thousandths, by the validation score of two seeds on small settings near
 # those of --quick; where two gave the same but for noise, the smaller. For elman on adding the
@@ -73,6 +105,8 @@ UNTUNED: dict[tuple[str, str], Point] = {
     ("char", "tdnn"): Point(8e-3, 1.0),
     ("adding", "elman"): Point(1e-3, 1.0),
     ("adding", "tdnn"): Point(8e-3, 1.0),
+    ("copy", "elman"): Point(1e-3, 1.0),
+    ("copy", "tdnn"): Point(8e-3, 1.0),
 }
 ELSEWHERE = Point(2e-3, 1.0)
 

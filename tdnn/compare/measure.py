@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import fastrnn
+from fastrnn.bodies import takes
 from tdnn.compare.tasks import Batch, Task
 
 __all__ = [
@@ -133,7 +134,8 @@ def stored_bytes(model: fastrnn.SequenceModel, batch: Batch, threads: int | None
     """
     fed = _fed(model, batch)
     known: dict[str, Any] = {"lengths": batch.lengths, "threads": threads, **fed}
-    state = model.body.forward(batch.x, **known)
+    masks = {"training": True} if takes(model.body.forward, "training") else {}
+    state = model.body.forward(batch.x, **known, **masks)
     foreign = {_place(array) for array in (batch.x, *model.parameters().values())}
     kept = {_place(array) for array in _arrays(state)} - foreign
     gradient = 0 if fed else model.forward(batch.x, **known).nbytes

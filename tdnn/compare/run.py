@@ -18,6 +18,7 @@ from tdnn.compare.models import build_model, describe
 from tdnn.compare.progress import Progress
 from tdnn.compare.results import SCHEMA, Record, Store, read_record
 from tdnn.compare.settings import Plan, Settings
+from tdnn.compare.tasks import Task
 from tdnn.compare.training import Files, Training, Watch
 from tdnn.compare.tuning import Trial, trials_of, tuned, untuned_record
 
@@ -142,7 +143,7 @@ class Run:
                 "training": curve[-1]["seconds"],
                 **{name: self.speed[name] for name in SPEEDS},
             },
-            "environment": environment_labels(plan.threads),
+            "environment": {**environment_labels(plan.threads), "data": _hashes(task)},
         }
 
 
@@ -164,6 +165,12 @@ def _about(plan: Plan, sequence: Sequence[int]) -> dict[str, Any]:
         "facts": [[label, value] for label, value in task.facts().items()],
         "sequence": [int(size) for size in sequence],
     }
+
+
+def _hashes(task: Task) -> dict[str, str]:
+    """The SHA-256 of a task's data; empty where they are drawn."""
+    digest = task.options().get("sha256")
+    return {} if digest is None else {task.key: digest}
 
 
 class _Comparison:

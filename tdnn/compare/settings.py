@@ -13,11 +13,12 @@ from tdnn.compare import defaults
 from tdnn.compare.defaults import DEFAULTS, Point, Recipe
 from tdnn.compare.errors import ComparisonError
 from tdnn.compare.models import MODELS, fit_size
-from tdnn.compare.tasks import TASKS, AddingTask, CharTask, Task
+from tdnn.compare.tasks import TASKS, Task
 
 __all__ = ["Plan", "Settings", "Shard"]
 
 T = TypeVar("T")
+WITH_DATA = ("music", "speech-digits", "ts")
 MOST_SEEDS = 1_000_000  # tuning has seeds from there on
 
 
@@ -31,6 +32,7 @@ class Plan:
     budget: int
     steps: int
     evaluations: int
+    schedule: str
     threads: int | None
     tune: bool
     grid: tuple[Point, ...]
@@ -55,6 +57,7 @@ class Plan:
             "fastrnn": fastrnn.__version__,
             "models": models,
             "optimizer": "Adam",
+            "schedule": self.schedule,
             "steps": self.steps,
             "threads": fastrnn.thread_count(self.threads),
             "tuned": self.tune,
@@ -108,6 +111,8 @@ class Settings:
         Number of seeds, parameters per model, updates per run, threads of each run.
     text : Path, optional
         A UTF-8 file for the task char.
+    data : tuple of str
+        ``TASK=PATH`` for a task that takes files, or ``PATH`` where only one does.
     length : int, optional
         Steps of a sequence of the tasks whose length can be set, without ``:T``.
     quick : bool
@@ -136,6 +141,7 @@ class Settings:
     steps: int | None = None
     threads: int | None = None
     text: Path | None = None
+    data: tuple[str, ...] = ()
     length: int | None = None
     quick: bool = False
     tune: bool | None = None
@@ -153,7 +159,8 @@ class Settings:
         """
         specs = self._specs()
         self._check(specs)
-        plans = [self._plan(name, length) for name, length in specs]
+        data = _data(self.data, [name for name, _ in specs])
+        plans = [self._plan(name, length, data.get(name)) for name, length in specs]
         keys = [plan.task.key for plan in plans]
         for key in keys:
             if keys.count(key) > 1:
@@ -216,9 +223,14 @@ class Settings:
                 "leave one of the two out",
             )
 
-    def _plan(self, name: str, length: int | None) -> Plan:
+    def _plan(self, name: str, length: int | None, data: Path | None) -> Plan:
         usual = DEFAULTS[name][self.quick]
-        task = _TASK_MAKERS[name](self, length or self.length or usual.length)
+        make: Callable[..., Task] = TASKS[name]
+        if usual.length is not None:
+            wishes = (length, self.length, usual.length)
+            task = make(next(wish for wish in wishes if wish is not None))
+        else:
+            task = make(self.text if name == "char" else data)
         steps = self.steps or usual.steps
         alone = self.processes() == 1 and self.scheduler is None
         plan = Plan(
@@ -228,6 +240,7 @@ class Settings:
             budget=self.budget or usual.budget,
             steps=steps,
             evaluations=usual.evaluations,
+            schedule=usual.schedule,
             threads=self.threads if alone else self.threads or 1,
             tune=not self.quick if self.tune is None else self.tune,
             grid=usual.grid,
@@ -258,6 +271,30 @@ def _spec(word: str) -> tuple[str, int | None]:
         ) from None
 
 
+def _data(words: Sequence[str], tasks: Sequence[str]) -> dict[str, Path]:
+    """The path of each task that was given one."""
+    taking = [name for name in dict.fromkeys(tasks) if name in WITH_DATA]
+    paths: dict[str, Path] = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not equals or name not in WITH_DATA:
+            if len(taking) != 1:
+                raise ComparisonError(
+                    f"--data: of --tasks, {listed(taking) if taking else 'none'} can take {word!r}",
+                    f"write TASK=PATH with one of {listed(WITH_DATA)}",
+                )
+            name, path = taking[0], word
+        if name not in taking:
+            raise ComparisonError(
+                f"--data: it is for the task {name}, which is not among --tasks",
+                f"add {name} to --tasks, or leave --data out",
+            )
+        if name in paths:
+            raise ComparisonError(f"--data: {name} is there twice", "give each task one path")
+        paths[name] = Path(path)
+    return paths
+
+
 def _with_length() -> list[str]:
     """The tasks whose length can be set."""
     return [name for name, (full, _) in DEFAULTS.items() if full.length]
@@ -283,9 +320,3 @@ def guess(name: str, known: Iterable[str]) -> str:
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"there are {listed(known)}"
-
-
-_TASK_MAKERS: dict[str, Callable[[Settings, Any], Task]] = {
-    "char": lambda settings, _: CharTask(settings.text),
-    "adding": lambda _, length: AddingTask(length),
-}

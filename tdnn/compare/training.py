@@ -35,6 +35,11 @@ def even_parts(total: int, parts: int) -> list[int]:
     return [high - low for low, high in zip(ends[:-1], ends[1:], strict=True)]
 
 
+def _schedule(name: str, epochs: int) -> Any:
+    """A learning-rate schedule for `fastrnn.fit`."""
+    return fastrnn.CosineSchedule(epochs) if name == "cosine" else None
+
+
 @dataclass(frozen=True)
 class Files:
     """Where a training keeps its state, so that it can go on after Ctrl-C."""
@@ -137,7 +142,10 @@ class Training:
             history = fastrnn.fit(
                 self.model,
                 lambda epoch: self.task.batches(self.seed, epoch, self.parts[epoch - 1]),
-                optimizer=fastrnn.Adam(self.point.learning_rate),
+                optimizer=fastrnn.Adam(
+                    self.point.learning_rate, weight_decay=self.recipe.weight_decay
+                ),
+                schedule=_schedule(self.plan.schedule, len(self.parts)),
                 epochs=len(self.parts),
                 clip_norm=self.point.clip_norm,
                 checkpoint=self.files.fit,

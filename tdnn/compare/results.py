@@ -105,12 +105,12 @@ class Store:
             leftover.unlink()
 
     def close(self) -> None:
-        """Remove the folders that are empty; of the unfinished, what a killed process left."""
-        if self.unfinished.is_dir():
-            for leftover in self.unfinished.glob(".*"):
-                leftover.unlink()
+        """Remove the folders in which nothing is left but what a killed process was writing."""
         for folder in (self.unfinished, self.tuning):
-            if folder.is_dir() and not any(folder.iterdir()):
+            left = list(folder.iterdir()) if folder.is_dir() else [folder]
+            if all(path.name.startswith(".") for path in left):
+                for path in left:
+                    path.unlink()
                 folder.rmdir()
 
     def load(self) -> list[Record]:

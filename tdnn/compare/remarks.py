@@ -33,6 +33,7 @@ def caveats(records: Sequence[Record], summary: "pd.DataFrame") -> list[Remark]:
         *_short_sight(summary),
         *_memoryless(records),
         *_untuned(records),
+        *_absent(summary),
     ]
 
 
@@ -108,6 +109,22 @@ def _untuned(records: Iterable[Record]) -> list[Remark]:
         for task in mixed
     ]  # fmt: skip
     return remarks
+
+
+def _absent(summary: "pd.DataFrame") -> list[Remark]:
+    """Models that were run on some tasks only."""
+    tasks = {str(name): set(own["task"]) for name, own in summary.groupby("model", sort=True)}
+    every = set(summary["task"])
+    return [
+        Remark(
+            "",
+            "not run",
+            f"{model}: not run on {', '.join(sorted(every - own))}; see rnn-vs-tdnn list for what "
+            "a model can do.",
+        )
+        for model, own in tasks.items()
+        if own != every
+    ]
 
 
 def parallel_in_time(throughput: "pd.DataFrame") -> list[Remark]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "curves_table", "flow_table", "lag_table", "length_table", "questions", "runs_table",
-    "scores_of", "summary_table", "throughput_table", "tuning_table", "verdicts_table",
+    "curves_table", "flow_table", "gap_table", "lag_table", "length_table", "questions",
+    "runs_table", "scores_of", "summary_table", "throughput_table", "tuning_table", "verdicts_table",
 ]  # fmt: skip
 
 
@@ -198,6 +198,35 @@ def length_table(summary: "pd.DataFrame") -> "pd.DataFrame":
                "metric"]  # fmt: skip
     several = summary.groupby("task_family")["length"].transform("nunique") > 1
     return summary.loc[several, columns].sort_values(["task_family", "model", "length"])
+
+
+def gap_table(summary: "pd.DataFrame", verdicts: Iterable[Verdict]) -> "pd.DataFrame":
+    """One row per verdict of an RNN against a TDNN: how far apart they are: gaps.csv.
+
+    ``gap`` is the paired difference as a share of what the better model gains over the floor,
+    above 0 where the TDNN is ahead: 1 means that the other one has gained nothing. Empty where
+    the verdict says that there is nothing to compare.
+    """
+    import pandas as pd
+
+    rows = []
+    means = summary.set_index(["task", "model"])
+    for item in verdicts:
+        row: dict[str, Any] = {
+            "task": item.task, "rnn": item.models[0], "tdnn": item.models[1], "kind": item.kind,
+            "gap": None, "low": None, "high": None,
+        }  # fmt: skip
+        if item.kind in ("better", "no difference") and item.difference is not None:
+            both = means.loc[[(item.task, name) for name in item.models]]
+            sign = 1.0 if both["lower_is_better"].iloc[0] else -1.0
+            gain = float((sign * (both["floor"] - both["mean"])).max())
+            found = item.difference
+            ends = (found.mean, found.low, found.high)
+            middle, *bounds = (None if end is None else sign * end / gain for end in ends)
+            row |= {"gap": middle, "low": min(bounds), "high": max(bounds)}  # type: ignore[type-var]
+        rows.append(row)
+    columns = ["task", "rnn", "tdnn", "kind", "gap", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[-3:], float))
 
 
 def questions(records: Iterable[Record]) -> dict[str, Question]:

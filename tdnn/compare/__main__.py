@@ -11,6 +11,7 @@ from tdnn.compare.errors import ComparisonError, ComparisonInterrupted
 __all__ = ["main"]
 
 PROGRAM = "rnn-vs-tdnn"
+FORMATS = ("html", "md", "csv", "json")  # of the report; known here without loading it
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,9 +52,10 @@ def parser() -> argparse.ArgumentParser:
         )
         command.add_argument(
             "--format",
-            type=words,
+            type=formats,
+            default=FORMATS,
             metavar="FORMAT[,FORMAT]",
-            help="of html, md, csv, json; default: all",
+            help=f"of {', '.join(FORMATS)}; default: all",
         )
     merge = commands.add_parser(
         "merge",
@@ -151,9 +153,13 @@ def shard(text: str) -> tuple[int, int]:
     return index, count
 
 
-def words(text: str) -> tuple[str, ...]:
-    """Words joined by commas."""
-    return names([text])
+def formats(text: str) -> tuple[str, ...]:
+    """Formats from the command line, joined by commas."""
+    found = names([text])
+    for name in found or ("",):
+        if name not in FORMATS:
+            raise argparse.ArgumentTypeError(f"expected {', '.join(FORMATS)}, got {name!r}")
+    return found
 
 
 def names(words: Sequence[str]) -> tuple[str, ...]:
@@ -223,9 +229,9 @@ def _run(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from tdnn.compare.report import write_report
 
-    for verdict in write_report(options.out):
+    for verdict in write_report(options.out, options.format):
         print(verdict.sentence)
-    print(f"report: {options.out / 'index.html'}")
+    print(f"report: {options.out / 'index.html' if 'html' in options.format else options.out}")
 
 
 def _merge(options: argparse.Namespace) -> None:

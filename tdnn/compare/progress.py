@@ -65,6 +65,8 @@ class Lines(Progress):
             f"{plan.task.key}: {', '.join(plan.models)}; {plan.budget:,} parameters, "
             f"{plan.steps:,} updates, {plan.seeds} seeds; {data}"
         )
+        for model, reason in plan.skipped.items():
+            self.write(f"{plan.task.key}: without {model}: {reason}")
 
     def start(self, total: int, stored: int, steps: int) -> None:  # noqa: ARG002
         self.done, self.total = stored, total

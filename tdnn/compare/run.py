@@ -123,7 +123,7 @@ class Run:
             "settings": plan.settings(),
             "fingerprint": plan.fingerprint(),
             "about": _about(plan, batches[0].x.shape[:2]),
-            "network": describe(model),
+            "network": describe(model, task.tokens),
             "tuning": self.tuning,
             "score": reached.score,
             "loss": reached.loss,

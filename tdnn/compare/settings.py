@@ -12,7 +12,7 @@ import fastrnn
 from tdnn.compare import defaults
 from tdnn.compare.defaults import DEFAULTS, Point, Recipe
 from tdnn.compare.errors import ComparisonError
-from tdnn.compare.models import MODELS, fit_size
+from tdnn.compare.models import MODELS, applicable, fit_size
 from tdnn.compare.tasks import TASKS, Task
 
 __all__ = ["Plan", "Settings", "Shard"]
@@ -28,6 +28,7 @@ class Plan:
 
     task: Task
     models: tuple[str, ...]
+    skipped: dict[str, str]  # models that cannot do the task, and why
     seeds: int
     budget: int
     steps: int
@@ -231,11 +232,13 @@ class Settings:
             task = make(next(wish for wish in wishes if wish is not None))
         else:
             task = make(self.text if name == "char" else data)
+        models, skipped = self._models(task)
         steps = self.steps or usual.steps
         alone = self.processes() == 1 and self.scheduler is None
         plan = Plan(
             task=task,
-            models=tuple(dict.fromkeys(self.models or self._default_names()[1])),
+            models=models,
+            skipped=skipped,
             seeds=self.seeds or usual.seeds,
             budget=self.budget or usual.budget,
             steps=steps,
@@ -250,6 +253,19 @@ class Settings:
         for model in plan.models:
             fit_size(MODELS[model], plan.task, plan.budget)
         return plan
+
+    def _models(self, task: Task) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The models that can do a task; and those that cannot, each with the reason."""
+        names = tuple(dict.fromkeys(self.models or self._default_names()[1]))
+        reasons = {name: applicable(name, task) for name in names}
+        skipped = {name: reason for name, reason in reasons.items() if reason is not None}
+        models = tuple(name for name in names if name not in skipped)
+        if not models:
+            raise ComparisonError(
+                f"--models: {listed(names)} cannot do {task.name} ({skipped[names[0]]})",
+                "add another model",
+            )
+        return models, skipped
 
 
 def _spec(word: str) -> tuple[str, int | None]:

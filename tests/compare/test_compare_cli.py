@@ -9,7 +9,7 @@ import pytest
 from tiny import write_text
 
 from tdnn.compare import report
-from tdnn.compare.__main__ import main, names
+from tdnn.compare.__main__ import FORMATS, formats, main, names
 from tdnn.compare.settings import Settings
 
 # arguments, what the line must hold, what the hint must hold; OUT and FILE are put in
@@ -100,6 +100,21 @@ ERRORS = {
     ),
     "nothing to report": (["report", "--out", "OUT"], "there is no finished run", "run --quick"),
     "no folder to report": (["report", "--out", "OUT/none"], "no finished run", "run --quick"),
+    "unknown format": (
+        ["report", "--format", "html,pdf"],
+        "--format: expected html, md, csv, json,",
+        "--help",
+    ),
+    "no format": (
+        ["run", "--format", ","],
+        "--format: expected html, md, csv, json, got ''",
+        "--help",
+    ),
+    "a model that cannot": (
+        ["run", "--tasks", "adding:8", "--models", "jordan"],
+        "--models: jordan cannot do adding (",
+        "add another",
+    ),
     "report of a file": (["report", "--out", "FILE"], "is a file, not a folder", "name the folder"),
     "no out": (["report", "--out"], "--out: expected one argument", "report --help"),
 }
@@ -150,6 +165,11 @@ def test_other_settings_are_refused_in_one_line(capsys, tmp_path):
     assert err.count("\n") == 1
     assert "made with other settings (evaluations 2 there, 3 now; steps 2 there, 3 now)" in err
     assert "name another folder for --out" in err
+
+
+def test_the_formats_are_the_report_s():
+    assert FORMATS == report.FORMATS
+    assert formats("csv,html,csv") == ("csv", "html")
 
 
 def test_names_may_be_apart_or_joined():

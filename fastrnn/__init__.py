@@ -15,6 +15,7 @@ from fastrnn.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared
 from fastrnn.model import SequenceModel
 from fastrnn.optimizers import SGD, AdaGrad, Adam, RMSProp, clip_by_norm
 from fastrnn.results import ElmanGrads, ElmanState, JordanGrads, JordanState, Loss
+from fastrnn.schedules import ConstantSchedule, CosineSchedule, PlateauSchedule, StepSchedule
 from fastrnn.stack import Stack
 from fastrnn.threads import thread_count
 from fastrnn.training import History, fit
@@ -25,6 +26,8 @@ __all__ = [
     "SGD",
     "AdaGrad",
     "Adam",
+    "ConstantSchedule",
+    "CosineSchedule",
     "Elman",
     "ElmanGrads",
     "ElmanState",
@@ -34,9 +37,11 @@ __all__ = [
     "JordanGrads",
     "JordanState",
     "Loss",
+    "PlateauSchedule",
     "RMSProp",
     "SequenceModel",
     "Stack",
+    "StepSchedule",
     "clip_by_norm",
     "elman_backward",
     "elman_forward",

@@ -1,6 +1,6 @@
 """Hidden-to-hidden (Elman) network: functions and layer (MATH.md section 1)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -206,6 +206,18 @@ class ElmanTrace(NamedTuple):
     """The states that they return to, as they were given."""
 
 
+def _orthogonal(m: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw an orthogonal (m, m), all of them equally probable."""
+    orthogonal, triangular = np.linalg.qr(rng.standard_normal((m, m)))
+    return orthogonal * np.where(np.diag(triangular) < 0, -1.0, 1.0)  # the signs make it uniform
+
+
+_RECURRENT_INITS: dict[str, Callable[[int, np.random.Generator], NDArray[np.float64]]] = {
+    "orthogonal": _orthogonal,
+    "identity": lambda m, _: np.eye(m),
+}
+
+
 class Elman:
     """A hidden-to-hidden recurrent layer that owns its parameters (MATH.md section 1).
 
@@ -219,9 +231,11 @@ class Elman:
         The function f.
     dtype : dtype
         float32 or float64, of the parameters and all inputs.
+    recurrent_init : {"orthogonal", "identity"}
+        The initial W: a random orthogonal matrix, or the identity (with relu the layer then sums up
+        what it sees; Le, Jaitly and Hinton 2015). A saved layer has its values, not this word.
     rng : int, numpy.random.Generator, optional
-        Source of the initial values: U uniform in +-sqrt(6 / (p + m)) (Glorot), W a random
-        orthogonal matrix, b zero.
+        Source of the initial values: U uniform in +-sqrt(6 / (p + m)) (Glorot), then W; b is zero.
 
     Attributes
     ----------
@@ -231,7 +245,7 @@ class Elman:
     Raises
     ------
     TypeError, ValueError
-        If a size is no integer >= 1, or activation, dtype or rng is not as said above.
+        If a size is no integer >= 1, or another argument is not as said above.
 
     Examples
     --------
@@ -252,6 +266,7 @@ class Elman:
         *,
         activation: str = "tanh",
         dtype: DTypeLike = np.float32,
+        recurrent_init: str = "orthogonal",
         rng: int | np.random.Generator | None = None,
     ) -> None:
         p, m = count("input_size", input_size), count("hidden_size", hidden_size)
@@ -260,10 +275,8 @@ class Elman:
         rng = generator("rng", rng)
         bound = np.sqrt(6 / (p + m))
         self.U: NDArray[Any] = rng.uniform(-bound, bound, (m, p)).astype(dtype)
-        orthogonal, triangular = np.linalg.qr(rng.standard_normal((m, m)))
-        # The signs make the draw uniform over all orthogonal matrices.
-        signs = np.where(np.diag(triangular) < 0, -1.0, 1.0)
-        self.W: NDArray[Any] = np.ascontiguousarray(orthogonal * signs, dtype)
+        make = _RECURRENT_INITS[choice("recurrent_init", recurrent_init, _RECURRENT_INITS)]
+        self.W: NDArray[Any] = np.ascontiguousarray(make(m, rng), dtype)
         self.b: NDArray[Any] = np.zeros(m, dtype)
 
     @classmethod

@@ -50,9 +50,11 @@ loss='softmax', readout='each')
         raise ValueError(f"path: expected a saved model, got {os.fspath(path)!r} without one")
     try:
         body = make_body(config["body"])
+        settings = {key: config[key] for key in ("dropout", "same_mask") if key in config}
         model = SequenceModel(
-            body, config["output_size"], loss=config["loss"], readout=config["readout"], rng=0
-        )
+            body, config["output_size"], loss=config["loss"], readout=config["readout"], rng=0,
+            **settings,
+        )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:  # written by another version, or by hand
         raise ValueError(
             f"path: expected a model of this version, got {os.fspath(path)!r}: {error}"

@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
-from fastrnn.bodies import check_body, describe_body
+from fastrnn.bodies import check_body, describe_body, takes
 from fastrnn.checkpoint import save_arrays
+from fastrnn.dropout import Dropout, check_training, dropped
 from fastrnn.layer import Body
 from fastrnn.linear import linear_backward, linear_forward
 from fastrnn.losses import LOSSES, check_weights, reduction_weights
 from fastrnn.output_feedback import check_fed_model, fed_forward, fed_loss
 from fastrnn.readout import READOUTS, frames_with_target, read, read_backward
 from fastrnn.results import Loss
+from fastrnn.sampling import joined_sampling, restore_joined
 from fastrnn.streams import ModelStream
 from fastrnn.truncation import check_resets, truncated_loss_and_grad
 
@@ -37,8 +39,15 @@ class SequenceModel:
     readout : {"each", "last", "mean"}
         Predict at each frame of the body; or once, from the last valid frame, or from the mean
         over the valid frames. With a Jordan body only "each".
+    dropout : float
+        The probability, below 1, with which a unit of the frames that the output layer reads is
+        left out, in training alone; the others are divided by 1 - dropout. Not with a Jordan body.
+        Bodies have a `dropout` of their own, see `Stack` and `tdnn.ResidualTDNN`.
+    same_mask : bool
+        Whether what is left out is the same at all steps of a sequence. Default: drawn for each.
     rng : int, numpy.random.Generator, optional
-        Source of the initial V, uniform in +-sqrt(6 / (m + q)) (Glorot); c is zero.
+        Source of the initial V, uniform in +-sqrt(6 / (m + q)) (Glorot), c is zero; and of the seed
+        of the model's own generator, which draws the masks.
 
     Attributes
     ----------
@@ -46,6 +55,8 @@ class SequenceModel:
         The network below.
     V, c : ndarray, shapes (q, m), (q,)
         The output layer's parameters; with a Jordan body see there.
+    dropout, same_mask
+        As given; they cannot be assigned to.
 
     Raises
     ------
@@ -77,22 +88,31 @@ class SequenceModel:
         *,
         loss: str = "softmax",
         readout: str = "each",
+        dropout: float = 0.0,
+        same_mask: bool = False,
         rng: int | np.random.Generator | None = None,
     ) -> None:
         check_body("body", body)
         self.body: Any = body
         self.loss_kind = choice("loss", loss, LOSSES)
         self.readout = choice("readout", readout, READOUTS)
+        source = generator("rng", rng)
         if self._fed:
             check_fed_model(body, output_size, self.loss_kind, self.readout)
+            self._dropout = Dropout(dropout, same_mask, source)
+            if self.dropout:
+                raise ValueError(
+                    f"dropout: expected 0 with a body of kind {body.kind!r}, which gives the "
+                    f"outputs, got {dropout!r}"
+                )
             return
         if output_size is None:
             raise TypeError("output_size: expected an integer >= 1, got None")
         q, m = count("output_size", output_size), body.output_size
         bound = np.sqrt(6 / (m + q))
-        self.V: NDArray[Any] = generator("rng", rng).uniform(-bound, bound, (q, m))
-        self.V = self.V.astype(body.dtype)
+        self.V: NDArray[Any] = source.uniform(-bound, bound, (q, m)).astype(body.dtype)
         self.c: NDArray[Any] = np.zeros(q, body.dtype)
+        self._dropout = Dropout(dropout, same_mask, source)
 
     @property
     def _fed(self) -> bool:
@@ -109,11 +129,20 @@ class SequenceModel:
         """The floats' type."""
         return self.body.dtype if self._fed else self.V.dtype
 
+    @property
+    def dropout(self) -> float:
+        """The probability with which a unit is left out below the output layer, in training."""
+        return self._dropout.probability
+
+    @property
+    def same_mask(self) -> bool:
+        """Whether all steps of a sequence leave out the same units."""
+        return self._dropout.same_mask
+
     def __repr__(self) -> str:
-        return (
-            f"SequenceModel({self.body!r}, {self.output_size}, "
-            f"loss={self.loss_kind!r}, readout={self.readout!r})"
-        )
+        settings = {"loss": self.loss_kind, "readout": self.readout, **self._dropout.settings()}
+        named = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+        return f"SequenceModel({self.body!r}, {self.output_size}, {named})"
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return all parameters by name; writing into them changes the model."""
@@ -127,6 +156,7 @@ class SequenceModel:
             "output_size": self.output_size,
             "loss": self.loss_kind,
             "readout": self.readout,
+            **self._dropout.settings(),
         }
 
     def astype(self, dtype: DTypeLike) -> "SequenceModel":
@@ -142,8 +172,9 @@ class SequenceModel:
         config["body"]["config"]["dtype"] = float_dtype("dtype", dtype).name
         body = type(self.body).from_config(config["body"]["config"])
         model = SequenceModel(
-            body, self.output_size, loss=self.loss_kind, readout=self.readout, rng=0
-        )
+            body, self.output_size, loss=self.loss_kind, readout=self.readout, rng=0,
+            **self._dropout.settings(),
+        )  # fmt: skip
         for name, array in model.parameters().items():
             array[...] = self.parameters()[name]
         model.restore_sampling(self.sampling())
@@ -151,12 +182,19 @@ class SequenceModel:
 
     def sampling(self) -> dict[str, Any]:
         """Return what the next random draws depend on, for JSON; empty where nothing is drawn."""
+        if self.dropout:
+            return joined_sampling(self._drawing())
         return self.body.sampling() if hasattr(self.body, "sampling") else {}
 
     def restore_sampling(self, state: dict[str, Any]) -> None:
         """Go on drawing as the model would have done whose `sampling` returned `state`."""
-        if state:
+        if state and self.dropout:
+            restore_joined(self._drawing(), state)
+        elif state:
             self.body.restore_sampling(state)
+
+    def _drawing(self) -> dict[str, Any]:
+        return {"body": self.body, "dropout": self._dropout}
 
     def forward(
         self,
@@ -272,6 +310,7 @@ class SequenceModel:
         threads: int | None = None,
         truncation: tuple[int, int] | None = None,
         resets: ArrayLike | None = None,
+        training: bool = False,
     ) -> tuple[float, dict[str, NDArray[Any]]]:
         """Compute the loss and its gradient in every parameter.
 
@@ -301,6 +340,9 @@ class SequenceModel:
             the readout "each". Default: through all steps, as with k1 >= T.
         resets : array_like of bool, shape (T, B), optional
             See `forward`. No gradient passes a reset.
+        training : bool
+            Whether dropout is at work, in the model and in its body, with masks drawn for this call
+            (each window of a truncation draws its own). `fit` says True.
 
         Returns
         -------
@@ -320,18 +362,21 @@ class SequenceModel:
         >>> gradients["W"].shape
         (8, 8)
         """
+        training = check_training(training)
         if truncation is not None:
             return truncated_loss_and_grad(
                 self, x, targets, truncation, choice("reduction", reduction, ("mean", "sum")),
                 lengths=lengths, weights=weights, resets=resets, forced=forced, threads=threads,
+                training=training,
             )  # fmt: skip
-        loss, state, seen, seen_lengths = self._loss(
-            x, targets, lengths, weights, reduction, forced, threads, resets
+        loss, state, seen, seen_lengths, factors = self._loss(
+            x, targets, lengths, weights, reduction, forced, threads, resets, training
         )
         if self._fed:
             return loss.value, dict(self.body.backward(loss.do, state, threads=threads))
         output = linear_backward(loss.do, seen, self.V, seen_lengths, threads)
-        dh = read_backward(self.readout, output.dh, state.h, _lengths(state))
+        d_read = dropped(output.dh, factors)
+        dh = read_backward(self.readout, d_read, state.h, _lengths(state))
         gradients = self.body.backward(dh, state, threads=threads)
         return loss.value, {**gradients, "V": output.dV, "c": output.dc}
 
@@ -401,16 +446,20 @@ class SequenceModel:
         forced: ArrayLike | None,
         threads: int | None,
         resets: ArrayLike | None,
-    ) -> tuple[Loss, Any, NDArray[Any], NDArray[np.int64]]:
-        """Return the loss with its gradient in o, the body's state, and the frames read from it."""
+        training: bool = False,
+    ) -> tuple[Loss, Any, NDArray[Any], NDArray[np.int64], NDArray[Any] | None]:
+        """Return the loss with its gradient in o, the body's state, and the frames read from it.
+
+        With their lengths, and the factors of dropout that they were multiplied by.
+        """
         reduction = choice("reduction", reduction, ("mean", "sum"))
-        more = check_resets(resets, self.body)
+        more = check_resets(resets, self.body) | self._training(training)
         if self._fed:
             loss, state = fed_loss(
                 self.body, self.loss_kind, x, targets, lengths, weights, reduction, forced, threads,
                 more,
             )  # fmt: skip
-            return loss, state, state.o, _lengths(state)
+            return loss, state, state.o, _lengths(state), None
         if forced is not None:
             raise ValueError(
                 f"forced: expected None with a body of kind {self.body.kind!r}, got {forced!r}"
@@ -436,10 +485,20 @@ class SequenceModel:
         else:
             targets = kind.check_targets(args, targets, seen_lengths, "B")[None]
             weights = check_weights(args, weights, "B")[None]
+        factors = self._factors(seen) if training else None
+        seen = dropped(seen, factors)
         outputs = linear_forward(seen, V, c, seen_lengths, threads)
         weights = reduction_weights(reduction, weights, seen_lengths)
         loss = kind.kernel(outputs, targets, seen_lengths, weights)
-        return loss, state, seen, seen_lengths
+        return loss, state, seen, seen_lengths, factors
+
+    def _training(self, training: bool) -> dict[str, bool]:
+        """Return the keyword argument that puts dropout in the body to work, where it has some."""
+        return {"training": True} if training and takes(self.body.forward, "training") else {}
+
+    def _factors(self, seen: NDArray[Any]) -> NDArray[Any] | None:
+        """Draw what the frames that the output layer reads are multiplied by in training."""
+        return self._dropout.factors(seen.shape, seen.dtype)
 
 
 def _lengths(state: Any) -> NDArray[np.int64]:

@@ -55,6 +55,7 @@ class Optimizer:
             read-only, or a hyperparameter was set to a value outside its range.
         """
         settings = self._settings()
+        kept = 1.0 - settings["learning_rate"] * settings.pop("weight_decay")
         check_arrays("parameters", parameters)
         check_arrays("gradients", gradients, writeable=False)
         check_same("parameters", parameters, "gradients", gradients)
@@ -69,6 +70,8 @@ class Optimizer:
             flat = np.ascontiguousarray(parameter.reshape(-1))
             gradient = np.ascontiguousarray(gradients[name].reshape(-1))
             state = self._slot_arrays(name)
+            if kept != 1.0:
+                flat *= flat.dtype.type(kept)
             self._kernel(flat, gradient, *state, *settings.values(), *self._last_arguments())
             if not parameter.flags.c_contiguous:
                 parameter[...] = flat.reshape(parameter.shape)

@@ -24,6 +24,9 @@ class SGD(Optimizer):
         At least 0. A plain attribute: it may be changed between steps.
     momentum : float, default 0.0
         At least 0, below 1.
+    weight_decay : float, default 0.0
+        At least 0. Decoupled: before the step above, parameter *= 1 - learning_rate * weight_decay,
+        which no running mean sees.
 
     Raises
     ------
@@ -39,14 +42,17 @@ class SGD(Optimizer):
     array([0.5, 2.5])
     """
 
-    _hyperparameters = ("learning_rate", "momentum")
+    _hyperparameters = ("learning_rate", "momentum", "weight_decay")
     _slots = ("velocity",)
     _kernel = staticmethod(sgd_update)
     learning_rate: float
     momentum: float
+    weight_decay: float
 
-    def __init__(self, learning_rate: float, momentum: float = 0.0) -> None:
-        super().__init__(learning_rate=learning_rate, momentum=momentum)
+    def __init__(
+        self, learning_rate: float, momentum: float = 0.0, *, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(learning_rate=learning_rate, momentum=momentum, weight_decay=weight_decay)
 
     def _used_slots(self) -> tuple[str, ...]:
         return self._slots if self.momentum else ()
@@ -70,6 +76,9 @@ class RMSProp(Optimizer):
         At least 0, below 1.
     epsilon : float, default 1e-8
         At least 0.
+    weight_decay : float, default 0.0
+        At least 0. Decoupled: before the step above, parameter *= 1 - learning_rate * weight_decay,
+        which no running mean sees.
 
     Raises
     ------
@@ -85,17 +94,25 @@ class RMSProp(Optimizer):
     [0.0, 3.0]
     """
 
-    _hyperparameters = ("learning_rate", "decay", "epsilon")
+    _hyperparameters = ("learning_rate", "decay", "epsilon", "weight_decay")
     _slots = ("second",)
     _kernel = staticmethod(rmsprop_update)
     learning_rate: float
     decay: float
     epsilon: float
+    weight_decay: float
 
     def __init__(
-        self, learning_rate: float = 1e-3, decay: float = 0.99, epsilon: float = 1e-8
+        self,
+        learning_rate: float = 1e-3,
+        decay: float = 0.99,
+        epsilon: float = 1e-8,
+        *,
+        weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(learning_rate=learning_rate, decay=decay, epsilon=epsilon)
+        super().__init__(
+            learning_rate=learning_rate, decay=decay, epsilon=epsilon, weight_decay=weight_decay
+        )
 
 
 class AdaGrad(Optimizer):
@@ -110,6 +127,9 @@ class AdaGrad(Optimizer):
         At least 0. A plain attribute: it may be changed between steps.
     epsilon : float, default 1e-10
         At least 0.
+    weight_decay : float, default 0.0
+        At least 0. Decoupled: before the step above, parameter *= 1 - learning_rate * weight_decay,
+        which no running mean sees.
 
     Raises
     ------
@@ -125,14 +145,17 @@ class AdaGrad(Optimizer):
     [0.5, 2.5]
     """
 
-    _hyperparameters = ("learning_rate", "epsilon")
+    _hyperparameters = ("learning_rate", "epsilon", "weight_decay")
     _slots = ("total",)
     _kernel = staticmethod(adagrad_update)
     learning_rate: float
     epsilon: float
+    weight_decay: float
 
-    def __init__(self, learning_rate: float = 1e-2, epsilon: float = 1e-10) -> None:
-        super().__init__(learning_rate=learning_rate, epsilon=epsilon)
+    def __init__(
+        self, learning_rate: float = 1e-2, epsilon: float = 1e-10, *, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(learning_rate=learning_rate, epsilon=epsilon, weight_decay=weight_decay)
 
 
 class Adam(Optimizer):
@@ -151,6 +174,9 @@ class Adam(Optimizer):
         At least 0, below 1.
     epsilon : float, default 1e-8
         At least 0.
+    weight_decay : float, default 0.0
+        At least 0. Decoupled: before the step above, parameter *= 1 - learning_rate * weight_decay,
+        which no running mean sees (as ``torch.optim.AdamW``).
 
     Raises
     ------
@@ -166,13 +192,14 @@ class Adam(Optimizer):
     [0.5, 2.5]
     """
 
-    _hyperparameters = ("learning_rate", "beta1", "beta2", "epsilon")
+    _hyperparameters = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
     _slots = ("first", "second")
     _kernel = staticmethod(adam_update)
     learning_rate: float
     beta1: float
     beta2: float
     epsilon: float
+    weight_decay: float
 
     def __init__(
         self,
@@ -180,8 +207,13 @@ class Adam(Optimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
+        *,
+        weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon)
+        super().__init__(
+            learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon,
+            weight_decay=weight_decay,
+        )  # fmt: skip
 
     def _last_arguments(self) -> tuple[int]:
         return (self._step_count,)

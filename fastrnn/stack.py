@@ -6,10 +6,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn.arrays import float_dtype
+from fastrnn.arrays import float_dtype, generator
 from fastrnn.bodies import check_body, check_pair, describe_body, make_body, start_name, takes
+from fastrnn.dropout import Dropout, check_training, dropped
 from fastrnn.elman import Elman
 from fastrnn.layer import Body, Gradients
+from fastrnn.sampling import joined_sampling, restore_joined
 from fastrnn.stack_stream import StackStream
 
 __all__ = ["Stack", "StackTrace"]
@@ -24,6 +26,8 @@ class StackTrace(NamedTuple):
     """Number of these frames in each sequence (B,), or None where all have T."""
     states: tuple[Any, ...]
     """What each body's `forward` returned, lowest first."""
+    factors: tuple[Any, ...] = ()
+    """What the frames of each body but the highest were multiplied by; empty without dropout."""
 
     @property
     def h_last(self) -> tuple[Any, ...]:
@@ -48,23 +52,38 @@ class Stack:
     bodies : list of Elman, TDNN, Stack, Jordan
         Lowest first. They are used, not copied. A Jordan body may only be the last: the stack then
         gives the outputs itself, as that body does.
+    dropout : float
+        The probability, below 1, with which a unit is left out of the frames between two bodies:
+        in training alone, that is in `fit`, and where ``training=True``. The others are
+        divided by 1 - dropout.
+    same_mask : bool
+        Whether what is left out is the same at all steps of a sequence. Default: drawn for each.
+    rng : int, numpy.random.Generator, optional
+        Source of the seed of the stack's own generator, which draws the masks.
 
     Attributes
     ----------
     bodies : tuple
         The bodies.
+    dropout, same_mask
+        As given; they cannot be assigned to.
 
     Raises
     ------
     TypeError
         If `bodies` is no list of bodies, or they are of different dtypes.
     ValueError
-        If there is none, one comes twice, or its output_size is not the input_size of the next.
+        If there is none, one comes twice, or its output_size is not the input_size of the next; or
+        `dropout` is out of its range, or there is nothing between the bodies to leave out.
 
     Notes
     -----
     h_0 = x, h_i = body_i(h_(i-1)): the gradient in a body's input is that in the frames of the body
     below. Parameters, and gradients, are named after the body's place: ``0.U``, ``0.W``, ``1.U``...
+
+    The generator of the masks belongs to the stack: pickled and copied with it, stored by
+    `SequenceModel.save` and in the checkpoints of `fit`, so that a resumed run draws as one that
+    was never stopped.
 
     Examples
     --------
@@ -76,7 +95,14 @@ class Stack:
 
     kind = "stack"
 
-    def __init__(self, bodies: Sequence[Body]) -> None:
+    def __init__(
+        self,
+        bodies: Sequence[Body],
+        *,
+        dropout: float = 0.0,
+        same_mask: bool = False,
+        rng: int | np.random.Generator | None = None,
+    ) -> None:
         if not isinstance(bodies, list | tuple):
             raise TypeError(f"bodies: expected a list of layers, got {type(bodies).__name__}")
         if not bodies:
@@ -86,6 +112,9 @@ class Stack:
         for above in range(1, len(bodies)):
             check_pair(bodies, above)
         self.bodies: tuple[Any, ...] = tuple(bodies)
+        self._dropout = Dropout(dropout, same_mask, generator("rng", rng))
+        if self.dropout and len(bodies) == 1:
+            raise ValueError(f"dropout: expected 0 with a single body, got {dropout!r}")
 
     @classmethod
     def from_torch(cls, state_dict: Mapping[str, Any], *, activation: str = "tanh") -> Self:
@@ -143,14 +172,25 @@ class Stack:
         self.bodies[-1].teacher_forcing = value
 
     @property
-    def sampling(self) -> Callable[[], dict[str, Any]]:
-        """The method ``sampling()`` of that body."""
-        return self.bodies[-1].sampling
+    def dropout(self) -> float:
+        """The probability with which a unit is left out between two bodies, in training."""
+        return self._dropout.probability
 
     @property
-    def restore_sampling(self) -> Callable[[dict[str, Any]], None]:
-        """The method ``restore_sampling(state)`` of that body."""
-        return self.bodies[-1].restore_sampling
+    def same_mask(self) -> bool:
+        """Whether all steps of a sequence leave out the same units."""
+        return self._dropout.same_mask
+
+    def sampling(self) -> dict[str, Any]:
+        """Return what the next draws of the bodies, by their place, and of the masks depend on."""
+        return joined_sampling(self._drawing())
+
+    def restore_sampling(self, state: dict[str, Any]) -> None:
+        """Draw on as the stack whose `sampling` returned `state`; ValueError if that is none."""
+        restore_joined(self._drawing(), state)
+
+    def _drawing(self) -> dict[str, Any]:
+        return {**{str(i): body for i, body in enumerate(self.bodies)}, "dropout": self._dropout}
 
     @property
     def input_size(self) -> int:
@@ -196,7 +236,8 @@ class Stack:
         return total
 
     def __repr__(self) -> str:
-        return f"Stack([{', '.join(map(repr, self.bodies))}])"
+        settings = "".join(f", {name}={v!r}" for name, v in self._dropout.settings().items())
+        return f"Stack([{', '.join(map(repr, self.bodies))}]{settings})"
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Return the parameters by name; writing into them changes the bodies."""
@@ -214,13 +255,16 @@ class Stack:
         return {
             "bodies": [describe_body(body) for body in self.bodies],
             "dtype": self.dtype.name,
+            **self._dropout.settings(),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Return a stack as `config` describes it, all of its bodies in the dtype given there."""
         dtype = float_dtype("dtype", config["dtype"]).name
-        return cls([make_body(described, dtype=dtype) for described in config["bodies"]])
+        settings = {key: config[key] for key in ("dropout", "same_mask") if key in config}
+        bodies = [make_body(described, dtype=dtype) for described in config["bodies"]]
+        return cls(bodies, rng=0, **settings)
 
     @staticmethod
     def sample_config(input_size: int, dtype: str) -> dict[str, Any]:
@@ -239,6 +283,7 @@ class Stack:
         lengths: ArrayLike | None = None,
         resets: ArrayLike | None = None,
         h_reset: Sequence[Any] | None = None,
+        training: bool = False,
         threads: int | None = None,
     ) -> StackTrace:
         """Compute the frames of every body.
@@ -259,6 +304,8 @@ class Stack:
         h_reset : sequence, optional
             For each body the states that resets return to, where they are not h0; see
             `elman_forward`.
+        training : bool
+            Whether dropout is at work, in this stack and in its bodies.
         threads : int, optional
             See `fastrnn.thread_count`. The result's bits do not depend on it.
 
@@ -288,15 +335,23 @@ class Stack:
         if resets is not None:
             self._check_resets(resets)
         starts, homes = self._for_each_body("h0", h0), self._for_each_body("h_reset", h_reset)
+        training = check_training(training)
         states: list[Any] = []
+        factors: list[Any] = []
         for body, start, home in zip(self.bodies, starts, homes, strict=True):
+            if states:
+                x, lengths = states[-1].h, states[-1].lengths
+                if training and self.dropout:
+                    factors.append(self._dropout.factors(states[-1].h.shape, self.dtype))
+                    x = dropped(states[-1].h, factors[-1])
             named = {str(start_name(body)): start, "h_reset": home, "resets": resets}
             settings = {name: value for name, value in named.items() if value is not None}
             if self.gives_outputs and body is self.bodies[-1]:
                 settings |= fed
+            if training and takes(body.forward, "training"):
+                settings["training"] = True
             states.append(body.forward(x, lengths=lengths, threads=threads, **settings))
-            x, lengths = states[-1].h, states[-1].lengths
-        return StackTrace(states[-1].h, states[-1].lengths, tuple(states))
+        return StackTrace(states[-1].h, states[-1].lengths, tuple(states), tuple(factors))
 
     def _check_resets(self, resets: Any) -> None:
         """Raise where a body has no state that could return, or frames at other steps than x."""
@@ -370,10 +425,13 @@ class Stack:
         ends = self._for_each_body("dh_last", dh_last)
         gradients: list[Gradients] = []
         frames: Any = dh
+        below = list(state.factors) or [None] * len(self.bodies[1:])
         for body, trace, end in zip(self.bodies[::-1], state.states[::-1], ends[::-1], strict=True):
             settings = {} if end is None else {"dh_last": end}
             gradients.insert(0, body.backward(frames, trace, threads=threads, **settings))
             frames = gradients[0].dx
+            if below:
+                frames = dropped(frames, below.pop())
         names = [start_name(body) for body in self.bodies]
         starts: Any = tuple(
             getattr(found, f"d{name}", None) for found, name in zip(gradients, names, strict=True)

@@ -11,7 +11,8 @@ from fastrnn.batches import Batches
 from fastrnn.checkpoint import check_path
 from fastrnn.optimizer_base import check_number
 from fastrnn.progress import Progress, open_progress
-from fastrnn.training_state import TrainingState
+from fastrnn.schedules import PlateauSchedule
+from fastrnn.training_state import TrainingState, best_epoch
 from fastrnn.truncation import check_truncation
 from fastrnn.worker import Worker
 
@@ -27,19 +28,23 @@ class History:
     rows : list of dict
         One for each whole epoch: ``epoch`` (from 1), ``steps`` (updates in this epoch), ``loss``
         (mean over the epoch's updates, of the batch or chunk before each), ``validation`` (mean
-        over the validation batches, or None) and ``seconds`` (of training and validation).
+        over the validation batches, or None) and ``seconds`` (of training and validation); with a
+        schedule also its ``learning_rate``.
     interrupted : bool
         Whether Ctrl-C ended the training.
+    best_epoch : int or None
+        With `patience`, the epoch with the least validation loss; None without whole epochs.
 
     Examples
     --------
     >>> import fastrnn
     >>> fastrnn.History()
-    History(rows=[], interrupted=False)
+    History(rows=[], interrupted=False, best_epoch=None)
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     interrupted: bool = False
+    best_epoch: int | None = None
 
 
 def fit(
@@ -57,6 +62,8 @@ def fit(
     callback: Callable[[dict[str, Any]], Any] | None = None,
     threads: int | None = None,
     truncation: tuple[int, int] | None = None,
+    schedule: Any = None,
+    patience: int | None = None,
 ) -> History:
     """Train a model: for each batch the gradient of its mean loss, then one optimizer step.
 
@@ -73,7 +80,7 @@ def fit(
     model : SequenceModel
         Or anything with its ``parameters()``, ``loss_and_grad(x, targets)`` and
         ``loss(x, targets)``; ``lengths``, ``weights``, ``resets`` and ``threads`` are handed on by
-        keyword where they are given.
+        keyword where they are given, and ``training=True`` where `loss_and_grad` takes it.
     data : tuple, iterable or callable
         One batch ``(x, targets[, lengths[, weights[, resets]]])`` (None where not wanted), an
         iterable of such that starts anew in each epoch, or a callable that takes the epoch's number
@@ -92,9 +99,9 @@ def fit(
         Seconds after which the checkpoint is written within an epoch (between two updates).
     resume : bool, default False
         Start from the checkpoint if the file exists: parameters, the optimizer's state and
-        hyperparameters, what the model draws next (and a Jordan body's `teacher_forcing`), position
-        and history. A run that was complete, or that the callback
-        stopped, returns its history at once.
+        hyperparameters, what the model draws next (and a Jordan body's `teacher_forcing`), the best
+        parameters and the learning rate at the start where needed, position and history. A run
+        that was complete, or that the callback stopped, returns its history at once.
     progress : bool, optional
         True: a bar on standard error, or one line per epoch without tqdm. False: nothing.
         None: as True where standard error is a terminal, else nothing.
@@ -112,6 +119,14 @@ def fit(
         from that of the windows before, and are those of the parameters after all updates so far.
         A chunk in which no step counts, by `lengths` or weights, makes no update. Only for a
         SequenceModel with a recurrent body and the readout "each". The validation is not cut.
+    schedule : ConstantSchedule, StepSchedule, CosineSchedule or PlateauSchedule, optional
+        Or anything with ``factor(epoch, rows)``: what the learning rate that the optimizer has at
+        the start is multiplied by in that epoch (from 1), after the history's `rows` before it. It
+        is set before each epoch: what else changes ``optimizer.learning_rate`` is overwritten.
+    patience : int, optional
+        Training ends after so many epochs without a smaller validation loss, and the model is left
+        with the parameters of the epoch that had the smallest, also where `epochs` ended it first.
+        An interrupted run is left with its last ones, to go on from.
 
     Returns
     -------
@@ -155,26 +170,38 @@ def fit(
     if truncation is not None:
         _check_methods("model", model, ("body", "readout"))
         truncation = check_truncation(truncation, model.body, model.readout)
+    if schedule is not None:
+        _check_methods("schedule", schedule, ("factor",))
+        _check_methods("optimizer", optimizer, ("learning_rate",))
+    if patience is not None:
+        count("patience", patience)
+    if checks is None and (patience is not None or isinstance(schedule, PlateauSchedule)):
+        name = "schedule" if patience is None else "patience"
+        raise ValueError(f"{name}, validation: expected validation data, got None")
     state = TrainingState(model, optimizer, clip_norm, threads, checkpoint, truncation)
     if resume:
-        state.load()
+        state.load(with_best=patience is not None)
     done = state.position
     per_epoch = batches.count()
     show = open_progress(progress, epochs, per_epoch, done.epoch * (per_epoch or 0) + done.batch)
     worker = Worker()
-    loop = _Loop(state, worker, show, checkpoint_every, callback)
+    loop = _Loop(state, worker, show, checkpoint_every, callback, schedule, patience)
+    interrupted = False
     try:
-        while state.position.epoch < epochs and not state.position.stopped:
+        while state.position.epoch < epochs and not loop.ended():
             loop.epoch(batches, checks)
     except KeyboardInterrupt:
+        interrupted = True
         state.close()
         state.save()
-        return History(list(state.position.rows), interrupted=True)
     finally:
         state.close()  # a batch that the worker was left with changes nothing any more
         worker.close()
         show.close()
-    return History(list(state.position.rows))
+    if patience is not None and not interrupted:
+        state.take_best()
+    rows = list(state.position.rows)
+    return History(rows, interrupted, None if patience is None else best_epoch(rows))
 
 
 @dataclass
@@ -186,12 +213,23 @@ class _Loop:
     show: Progress
     checkpoint_every: float
     callback: Callable[[dict[str, Any]], Any] | None
+    schedule: Any
+    patience: int | None
+
+    def ended(self) -> bool:
+        """Return whether the training ends before the last epoch."""
+        done = self.state.position
+        if done.stopped or self.patience is None:
+            return done.stopped
+        return done.epoch - (best_epoch(done.rows) or 0) >= self.patience
 
     def epoch(self, batches: Batches, checks: Batches | None) -> None:
         """Do what is left of the epoch under way."""
         state = self.state
         number, skip = state.position.epoch + 1, state.position.batch
         started = time.perf_counter() - state.position.seconds
+        if self.schedule is not None:
+            state.set_rate(self.schedule)
         for batch in batches.epoch(number, skip):
             done = False
             while not done:
@@ -206,9 +244,12 @@ class _Loop:
             "validation": None if checks is None else self._validation(checks, number),
             "seconds": time.perf_counter() - started,
         }
+        if self.schedule is not None:
+            row["learning_rate"] = state.rate()
+        best = state.copy_if_best(row) if self.patience is not None else None
         self.show.epoch(row)
         stopped = self.callback is not None and bool(self.callback(dict(row)))
-        state.end_epoch(row, stopped)
+        state.end_epoch(row, stopped, best)
         state.save()
 
     def _validation(self, checks: Batches, number: int) -> float:

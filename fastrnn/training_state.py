@@ -1,21 +1,25 @@
 """The state of a training run: what an update changes, what a checkpoint holds."""
 
+import math
 import os
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastrnn.bodies import takes
 from fastrnn.checkpoint import load_arrays, save_arrays
-from fastrnn.optimizer_base import check_same
+from fastrnn.optimizer_base import check_number, check_same
 from fastrnn.optimizers import clip_by_norm
 from fastrnn.truncation import Chunks
 
-__all__ = ["Position", "TrainingState"]
+__all__ = ["Position", "TrainingState", "best_epoch"]
 
 _KIND = "fastrnn training"
 _PARAMETER, _OPTIMIZER, _CARRIED = "parameter/", "optimizer/", "carried/"
+_BEST = "best/"
 
 
 class Position(NamedTuple):
@@ -39,6 +43,8 @@ class Position(NamedTuple):
         The history.
     stopped : bool
         Whether the callback ended the training.
+    start_rate : float or None
+        The optimizer's learning rate at the start, where a schedule changes it.
     """
 
     epoch: int = 0
@@ -50,6 +56,7 @@ class Position(NamedTuple):
     seconds: float = 0.0
     rows: tuple[dict[str, Any], ...] = ()
     stopped: bool = False
+    start_rate: float | None = None
 
 
 class TrainingState:
@@ -89,6 +96,8 @@ class TrainingState:
         self._lock = threading.Lock()
         self._closed = False
         self._sampling = self._drawn()
+        self._mode = {"training": True} if takes(model.loss_and_grad, "training") else {}
+        self._best: dict[str, np.ndarray] = {}  # parameters of the epoch with the best validation
 
     def update(self, batch: tuple[Any, ...], started: float) -> bool:
         """Take one step on a batch, or on its next chunk; return whether the batch is done.
@@ -101,7 +110,8 @@ class TrainingState:
         carried: dict[str, Any] = {}
         done = counts = True
         if self._truncation is None:
-            value, gradients = self._model.loss_and_grad(*batch[:2], **self._keywords(batch))
+            given = self._keywords(batch) | self._mode
+            value, gradients = self._model.loss_and_grad(*batch[:2], **given)
         else:
             chunks = self._chunks_of(batch)
             value, gradients, carried = chunks.run(self.position.chunk, self.position.carried)
@@ -132,7 +142,7 @@ class TrainingState:
     def _chunks_of(self, batch: tuple[Any, ...]) -> Chunks:
         """Return the chunks of the batch under way, cut at its first one or after a resumption."""
         if self._chunks is None:
-            cut = {"truncation": self._truncation, **self._keywords(batch)}
+            cut = {"truncation": self._truncation, **self._keywords(batch), **self._mode}
             self._chunks = Chunks(self._model, *batch[:2], **cut)
             if self.position.chunk >= self._chunks.count:
                 raise ValueError(
@@ -161,11 +171,45 @@ class TrainingState:
         _check_finite("validation loss", value, f"epoch {self.position.epoch + 1}")
         return value
 
-    def end_epoch(self, row: dict[str, Any], stopped: bool) -> None:
-        """Add a row to the history and go on to the next epoch."""
+    def set_rate(self, schedule: Any) -> None:
+        """Give the optimizer the learning rate of the epoch under way."""
+        done, rate = self.position, self.position.start_rate
+        if rate is None:
+            rate = self.rate()
+            self.position = done._replace(start_rate=rate)
+        factor = check_number("schedule", schedule.factor(done.epoch + 1, done.rows))
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"schedule: expected a finite factor >= 0, got {factor}")
+        self._optimizer.learning_rate = rate * factor
+
+    def rate(self) -> float:
+        """Return the optimizer's learning rate."""
+        return float(self._optimizer.learning_rate)
+
+    def copy_if_best(self, row: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+        """Return a copy of the parameters if a row's validation is better than all before it."""
+        rows = (*self.position.rows, row)
+        if best_epoch(rows) != len(rows):
+            return None
+        return {name: np.array(w) for name, w in self._model.parameters().items()}
+
+    def take_best(self) -> None:
+        """Give the model the parameters of the epoch with the best validation, if there is one."""
+        parameters = self._model.parameters()
+        for name, array in self._best.items():
+            np.copyto(parameters[name], array)
+
+    def end_epoch(
+        self, row: dict[str, Any], stopped: bool, best: dict[str, np.ndarray] | None
+    ) -> None:
+        """Add a row to the history, whose parameters may be the `best`; go on to the next epoch."""
         done = self.position
         self._sampling = self._drawn()
-        self.position = Position(done.epoch + 1, rows=(*done.rows, row), stopped=stopped)
+        if best is not None:
+            self._best = best
+        self.position = Position(
+            done.epoch + 1, rows=(*done.rows, row), stopped=stopped, start_rate=done.start_rate
+        )
 
     def close(self) -> None:
         """Wait for an update that has begun, which is short; let no other one follow."""
@@ -180,6 +224,7 @@ class TrainingState:
         state, settings = self._optimizer.state()
         arrays = {_PARAMETER + name: w for name, w in self._model.parameters().items()}
         arrays |= {_OPTIMIZER + name: array for name, array in state.items()}
+        arrays |= {_BEST + name: array for name, array in self._best.items()}
         position = self.position._asdict()
         position["carried"] = _without_arrays(position["carried"], _CARRIED, arrays)
         metadata = {"kind": _KIND, "optimizer": settings, "position": position}
@@ -187,8 +232,13 @@ class TrainingState:
         save_arrays(self._path, arrays, metadata)
         self.saved_at = time.monotonic()
 
-    def load(self) -> None:
+    def load(self, with_best: bool = False) -> None:
         """Take over the checkpoint if there is one; if it does not fit, change nothing.
+
+        Parameters
+        ----------
+        with_best : bool
+            Whether the parameters of the best epoch are needed, if there were epochs.
 
         Raises
         ------
@@ -212,12 +262,19 @@ class TrainingState:
         parameters, sampling = self._model.parameters(), metadata.get("sampling", {})
         saved = _with_prefix(arrays, _PARAMETER)
         check_same("checkpoint", saved, "model", parameters)
+        best = _with_prefix(arrays, _BEST) if with_best else {}
+        if with_best and position["rows"]:
+            if not best:
+                raise ValueError(
+                    "checkpoint, patience: expected None, as in the run so far, got a number"
+                )
+            check_same("checkpoint", best, "model", parameters)
         try:
             self._optimizer.restore(_with_prefix(arrays, _OPTIMIZER), metadata["optimizer"])
         except ValueError as error:
             raise ValueError(f"checkpoint, optimizer: {error}") from None
         self._redraw(sampling)
-        self._sampling = sampling
+        self._sampling, self._best = sampling, best
         for name, array in saved.items():
             np.copyto(parameters[name], array)
         more = {"rows": tuple(position["rows"])}
@@ -238,6 +295,12 @@ class TrainingState:
         given = dict(zip(("lengths", "weights", "resets"), batch[2:], strict=False))
         given["threads"] = self._threads
         return {name: value for name, value in given.items() if value is not None}
+
+
+def best_epoch(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the first epoch (from 1) with the least validation loss; None without rows."""
+    losses = [row["validation"] for row in rows]
+    return losses.index(min(losses)) + 1 if losses else None
 
 
 def _check_finite(name: str, value: Any, where: str) -> None:

@@ -3,7 +3,7 @@
 The gradient of a chunk's loss goes back to the start of a window that ends with the chunk. All that
 is computed for one window is dropped before the next but the state that it begins with, so memory
 grows with the window, not with the sequence. Windows that overlap compute the shared steps anew: a
-body that draws (scheduled sampling) draws for each window.
+body that draws (scheduled sampling, dropout) draws for each window.
 """
 
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.arrays import Arguments, count, filled
+from fastrnn.dropout import dropped
 from fastrnn.linear import linear_backward, linear_forward
 from fastrnn.losses import LOSSES, check_weights, divided_weights, weight_sum
 from fastrnn.output_feedback import forced_steps
@@ -120,7 +121,7 @@ class Chunks:
     Parameters
     ----------
     model : SequenceModel
-    x, targets, lengths, weights, resets, forced, threads
+    x, targets, lengths, weights, resets, forced, threads, training
         As in `SequenceModel.loss_and_grad`.
     truncation : (int, int)
         k1 and k2, see `check_truncation`.
@@ -157,6 +158,7 @@ class Chunks:
         resets: ArrayLike | None = None,
         forced: ArrayLike | None = None,
         threads: int | None = None,
+        training: bool = False,
     ) -> None:
         body = model.body
         self._k1, self._k2 = check_truncation(truncation, body, model.readout)
@@ -177,7 +179,7 @@ class Chunks:
         self._loss = LOSSES[model.loss_kind]
         self._targets = self._loss.check_targets(args, targets, self._lengths)
         self._weights = None if weights is None else check_weights(args, weights)
-        self._model, self._threads = model, threads
+        self._model, self._threads, self._training = model, threads, training
         self.count = -(-max(1, int(self._lengths.max(initial=0))) // self._k1)
 
     def weight_sum(self) -> float:
@@ -253,6 +255,7 @@ class Chunks:
     def _forward(self, window: Window, carried: dict[str, Any]) -> Any:
         begin, _, end = window
         given = {"lengths": self._valid(begin, end), "threads": self._threads, **carried}
+        given |= self._model._training(self._training)
         if self._resets is not None:
             given["resets"] = self._resets[begin:end]
         if getattr(self._model.body, "gives_outputs", False):
@@ -273,10 +276,13 @@ class Chunks:
             return loss.value, dict(gradients)
         V, c = self._model._output_layer()
         seen = state.h[start - begin :]
+        factors = self._model._factors(seen) if self._training else None
+        seen = dropped(seen, factors)
         o = linear_forward(seen, V, c, lengths, threads)
         loss = self._chunk_loss(window, o, lengths, weights)
         output = linear_backward(loss.do, seen, V, lengths, threads)
-        gradients = body.backward(_behind_zeros(output.dh, window), state, threads=threads)
+        d_chunk = dropped(output.dh, factors)
+        gradients = body.backward(_behind_zeros(d_chunk, window), state, threads=threads)
         return loss.value, {**gradients, "V": output.dV, "c": output.dc}
 
     def _chunk_loss(

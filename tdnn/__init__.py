@@ -7,6 +7,7 @@ nothing; a kernel is compiled at its first call and then kept on disk.
 
 from tdnn.layer import tdnn_backward, tdnn_forward
 from tdnn.network import TDNN
+from tdnn.residual import ResidualTDNN
 from tdnn.results import TDNNGrads, TDNNState
 
-__all__ = ["TDNN", "TDNNGrads", "TDNNState", "tdnn_backward", "tdnn_forward"]
+__all__ = ["TDNN", "ResidualTDNN", "TDNNGrads", "TDNNState", "tdnn_backward", "tdnn_forward"]

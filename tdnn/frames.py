@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastrnn.graph import Frames, Graph, Node, activate, broadcast_to, masked, rows_times
 from tdnn.reference import output_length, window
 
-__all__ = ["tdnn_frames"]
+__all__ = ["block_frames", "tdnn_frames"]
 
 
 def tdnn_frames(
@@ -75,3 +75,44 @@ def _sources(
         for pair in window(i, int(lengths[row]), offsets, padding, stride):
             sources.setdefault(pair, np.zeros(len(lengths), np.bool_))[row] = True
     return sources
+
+
+def block_frames(
+    graph: Graph, x: Frames, parameters: Mapping[str, Node], index: int, offsets: Sequence[int]
+) -> list[Frames]:
+    """Unfold a residual block: relu(h_2(t) + R x(t) + r), h_2 of two causal layers of relu units.
+
+    Parameters
+    ----------
+    graph : Graph
+        The graph of all nodes.
+    x : Frames
+        The inputs (B, p), or token ids (B,).
+    parameters : dict of str to Node
+        Among them those of the block's layers, ``W0``, ``b0``, ``W1``, ``b1`` for index 0, and
+        ``R0``, ``r0`` unless x itself is added.
+    index : int
+        The block's place in its network.
+    offsets : sequence of int
+        The context of both layers.
+
+    Returns
+    -------
+    list of Frames
+        Those of both layers, and the block's own, which are called ``g0`` for index 0.
+    """
+    layers: list[Frames] = []
+    for layer in (2 * index, 2 * index + 1):
+        below = layers[-1] if layers else x
+        layers.append(tdnn_frames(graph, below, parameters, layer, offsets, padding="causal"))
+    R = parameters.get(f"R{index}")
+    nodes = []
+    for t, (x_t, h_t) in enumerate(zip(x.nodes, layers[-1].nodes, strict=True)):
+        if R is not None:
+            skip = rows_times(x_t, R) + broadcast_to(parameters[f"r{index}"], h_t.shape)
+        elif len(x_t.shape) == 1:
+            skip = rows_times(x_t, graph.like(h_t, np.eye(h_t.shape[1])))
+        else:
+            skip = x_t
+        nodes.append(masked(activate("relu", h_t + skip), x.valid(t)))
+    return [*layers, x._replace(symbol=f"g{index}", nodes=tuple(nodes))]

@@ -1,6 +1,6 @@
 """Streaming through a time-delay network: one frame in, the frame that has become due out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.kernels.weights import packed_size
 from tdnn.kernels import pack_weights, packed_step
 
-__all__ = ["LayerStream", "TDNNStream"]
+__all__ = ["BlockStream", "LayerStream", "TDNNStream"]
 
 
 class LayerStream:
@@ -76,6 +76,35 @@ class LayerStream:
         self._position = 0
 
 
+class BlockStream:
+    """A residual block of causal layers, frame by frame; arguments are not checked."""
+
+    def __init__(self, first: LayerStream, second: LayerStream, skip: LayerStream | None) -> None:
+        """Begin with the streams of its layers; without `skip`, x itself is added to their h."""
+        self._first, self._second, self._skip = first, second, skip
+
+    def step(self, x_t: NDArray[Any]) -> NDArray[Any]:
+        """Take in one frame; return that of the block in a reused buffer."""
+        h: Any = self._second.step(self._first.step(x_t))  # type: ignore[arg-type]
+        if self._skip is not None:
+            h += self._skip.step(x_t)
+        elif x_t.ndim == 1:
+            h[np.arange(len(h)), x_t] += 1
+        else:
+            h += x_t
+        return np.maximum(h, 0, out=h)
+
+    def finish(self) -> Iterator[NDArray[Any]]:
+        """Yield nothing: every frame has been answered."""
+        return iter(())
+
+    def reset(self) -> None:
+        """Return to the start of a sequence."""
+        for layer in (self._first, self._second, self._skip):
+            if layer is not None:
+                layer.reset()
+
+
 def _absent(x_t: NDArray[Any]) -> int:
     """Return what a frame that does not exist holds: zeros, or the token id -1."""
     return -1 if x_t.ndim == 1 else 0
@@ -89,7 +118,11 @@ class TDNNStream:
     """
 
     def __init__(
-        self, layers: list[LayerStream], input_size: int, dtype: np.dtype[Any], batch_size: int
+        self,
+        layers: Sequence[LayerStream | BlockStream],
+        input_size: int,
+        dtype: np.dtype[Any],
+        batch_size: int,
     ) -> None:
         self._layers, self._input_size, self._dtype = layers, input_size, dtype
         self._batch_size = batch_size

@@ -2,7 +2,10 @@
 
 import math
 
-__all__ = ["count", "interval", "number", "rate", "seconds", "small"]
+__all__ = [
+    "count", "factor", "interval", "memory", "number", "p_value", "rate", "seconds", "short_time",
+    "small",
+]  # fmt: skip
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -73,3 +76,61 @@ def count(value: int) -> str:
 def small(value: float) -> str:
     """An error, in two digits and an exponent."""
     return f"{value:.1e}"
+
+
+def short_time(value: float) -> str:
+    """A duration that may be far below a second.
+
+    Examples
+    --------
+    >>> from tdnn.compare.formats import short_time
+    >>> short_time(3.21e-6), short_time(0.0456), short_time(2.0)
+    ('3.21 µs', '45.6 ms', '2.00 s')
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= size:
+            return f"{number(value / size, 3)} {unit}"
+    return f"{number(value / 1e-9, 3)} ns"
+
+
+def memory(value: int) -> str:
+    """A number of bytes, in units of 1024.
+
+    Examples
+    --------
+    >>> from tdnn.compare.formats import memory
+    >>> memory(512), memory(3_250_000)
+    ('512 B', '3.1 MiB')
+    """
+    if value < 1024:
+        return f"{value} B"
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    raise AssertionError
+
+
+def p_value(value: float) -> str:
+    """A p-value behind its letter: two significant digits, none below a thousandth.
+
+    Examples
+    --------
+    >>> from tdnn.compare.formats import p_value
+    >>> p_value(0.0312), p_value(1e-9), p_value(1.0)
+    ('p = 0.031', 'p < 0.001', 'p = 1.0')
+    """
+    return f"p = {number(value, 2)}" if value >= 0.001 else "p < 0.001"
+
+
+def factor(value: float) -> str:
+    """How many times: whole from 10, a tenth from 1, two digits below.
+
+    Examples
+    --------
+    >>> from tdnn.compare.formats import factor
+    >>> factor(3.14159), factor(27.4), factor(0.996), factor(0.5)
+    ('3.1', '27', '1.0', '0.50')
+    """
+    if value >= 9.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 0.995 else number(value, 2)

@@ -19,11 +19,20 @@ class Progress:
     def start(self, total: int, stored: int, steps: int) -> None:
         """Of `total` runs `stored` are there already; the others take `steps` updates."""
 
+    def measuring(self, plan: Plan, model: str) -> None:
+        """The speed of a model is measured."""
+
+    def trial_started(self, plan: Plan, model: str, seed: int) -> None:
+        """A tuning trial begins, or goes on."""
+
+    def tuned(self, record: Record) -> None:
+        """The tuning of a model is stored."""
+
     def run_started(self, plan: Plan, model: str, seed: int) -> None:
         """A run begins, or goes on."""
 
-    def advanced(self, row: dict[str, Any], steps: int) -> None:
-        """The run has done `steps` more updates; `row` is its newest validation."""
+    def advanced(self, row: dict[str, Any] | None, steps: int) -> None:
+        """`steps` more updates are done; `row` is the newest validation, where it was watched."""
 
     def run_finished(self, record: Record) -> None:
         """A run is stored."""
@@ -53,14 +62,25 @@ class Lines(Progress):
     def plan(self, plan: Plan) -> None:
         data = ", ".join(f"{label} {value}" for label, value in plan.task.facts().items())
         self.write(
-            f"{plan.task.name}: {plan.budget:,} parameters, {plan.steps:,} updates, "
-            f"{plan.seeds} seeds; {data}"
+            f"{plan.task.key}: {', '.join(plan.models)}; {plan.budget:,} parameters, "
+            f"{plan.steps:,} updates, {plan.seeds} seeds; {data}"
         )
+        for model, reason in plan.skipped.items():
+            self.write(f"{plan.task.key}: without {model}: {reason}")
 
     def start(self, total: int, stored: int, steps: int) -> None:  # noqa: ARG002
         self.done, self.total = stored, total
         if stored:
             self.write(f"{stored} of {total} runs are stored already and are not made again")
+
+    def tuned(self, record: Record) -> None:
+        tuning = record["tuning"]
+        chosen = tuning["chosen"]
+        self.write(
+            f"{record['task']} {record['model']}: of {len(tuning['grid'])} points, "
+            f"{tuning['seeds']} seeds each, learning rate {chosen['learning_rate']:g} and clipping "
+            f"at {chosen['clip_norm']:g} chosen on validation"
+        )
 
     def run_finished(self, record: Record) -> None:
         self.done += 1
@@ -85,11 +105,17 @@ class Bar(Lines):
         super().start(total, stored, steps)
         self._bar = self._tqdm(total=steps, unit="update", file=sys.stderr, leave=False)
 
-    def run_started(self, plan: Plan, model: str, seed: int) -> None:
-        self._bar.set_description(f"{plan.task.name} {model} seed {seed}")
+    def measuring(self, plan: Plan, model: str) -> None:
+        self._bar.set_description(f"{plan.task.key} {model}: speed")
 
-    def advanced(self, row: dict[str, Any], steps: int) -> None:
-        validation = row["validation"]
+    def trial_started(self, plan: Plan, model: str, seed: int) -> None:  # noqa: ARG002
+        self._bar.set_description(f"{plan.task.key} {model}: tuning")
+
+    def run_started(self, plan: Plan, model: str, seed: int) -> None:
+        self._bar.set_description(f"{plan.task.key} {model} seed {seed}")
+
+    def advanced(self, row: dict[str, Any] | None, steps: int) -> None:
+        validation = None if row is None else row["validation"]
         self._bar.set_postfix_str("" if validation is None else f"validation {number(validation)}")
         self._bar.update(steps)
 

@@ -2,36 +2,38 @@
 
 import importlib.util
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tdnn.compare import formats
+from tdnn.compare.content import Content, collect
 from tdnn.compare.errors import ComparisonError
-from tdnn.compare.plots import flow_plot, learning_curve, score_plot
-from tdnn.compare.results import SCHEMA, Record, Store, write_atomically
-from tdnn.compare.statistics import Verdict
-from tdnn.compare.tables import curves_table, flow_table, judge, runs_table, summary_table
+from tdnn.compare.page import facts_of, page
+from tdnn.compare.published import COLUMNS, Outcome
+from tdnn.compare.results import SCHEMA, Store, write_atomically
+from tdnn.compare.tables import verdicts_table
+from tdnn.compare.verdicts import Verdict
 
-__all__ = ["FILES", "check_packages", "write_report"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-FILES = (
-    "index.html", "summary.md", "runs.csv", "curves.csv", "gradient_flow.csv", "runs.json",
+__all__ = ["FILES", "FORMATS", "check_packages", "write_report"]
+
+TABLES = (
+    "summary.csv", "verdicts.csv", "published.csv", "runs.csv", "curves.csv", "by_lag.csv",
+    "lengths.csv", "gaps.csv", "ranks.csv", "throughput.csv", "tuning.csv", "gradient_flow.csv",
+    "remarks.csv", "facts.csv",
 )  # fmt: skip
+FILES: dict[str, tuple[str, ...]] = {
+    "html": ("index.html",),
+    "md": ("summary.md",),
+    "csv": TABLES,
+    "json": ("runs.json",),
+}
+FORMATS = tuple(FILES)
 PACKAGES = ("jinja2", "matplotlib", "pandas", "scipy")
-COLUMNS = (
-    "Task",
-    "Model",
-    "Parameters",
-    "Receptive field",
-    "Test score [95 % interval]",
-    "Floor",
-    "Training time",
-    "Forward, seq/s",
-    "Forward + backward, seq/s",
-    "Gradient error",
-)
 
 
 def check_packages() -> None:
@@ -49,31 +51,32 @@ def check_packages() -> None:
         )
 
 
-@dataclass(frozen=True)
-class Table:
-    """The main table: its heads, and its rows of ready text."""
-
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-
-
-def write_report(out: Path) -> list[Verdict]:
-    """Write the report, `FILES`, into `out`.
+def write_report(out: Path, formats: Sequence[str] = FORMATS) -> list[Verdict]:
+    """Write the report into `out`.
 
     Parameters
     ----------
     out : Path
         Where `compare` stored its runs. The same runs give the same bytes.
+    formats : sequence of {"html", "md", "csv", "json"}
+        Which files to write, see `FILES`.
 
     Returns
     -------
     list of Verdict
+        For each task the best RNN against the best TDNN, or every pair where there is but one
+        kind.
 
     Raises
     ------
     ComparisonError
-        If there is no finished run, or a package is missing.
+        If there is no finished run, a format is not known, or a package is missing.
     """
+    for name in formats:
+        if name not in FILES:
+            raise ComparisonError(
+                f"--format: there is no {name!r}", f"there are {', '.join(FORMATS)}"
+            )
     check_packages()
     records = Store(out).load()
     if not records:
@@ -81,183 +84,174 @@ def write_report(out: Path) -> list[Verdict]:
             f"--out: there is no finished run in {out}",
             f"make some first: rnn-vs-tdnn run --quick --out {out}",
         )
-    runs, curves, found = runs_table(records), curves_table(records), judge(records)
-    flow = flow_table(records)
-    summary = summary_table(runs)
-    table = Table(COLUMNS, [_cells(row) for row in summary])
-    tasks = _tasks(records, runs, curves, flow)
-    context = {
-        "verdicts": found,
-        "table": table,
-        "tasks": tasks,
-        "notes": _notes(summary),
-        "settings": _settings(records),
-        "environments": _environments(records),
-        "files": [name for name in FILES if name != "index.html"],
-        "seeds": sorted({row["seeds"] for row in summary}),
+    content = collect(records)
+    contents: dict[str, str] = {}
+    if "html" in formats:
+        contents["index.html"] = _render("report.html.j2", page(content, figures=True), html=True)
+    if "md" in formats:
+        contents["summary.md"] = _render("summary.md.j2", page(content, figures=False), html=False)
+    if "csv" in formats:
+        contents |= {name: _csv(table) for name, table in _tables(content).items()}
+    if "json" in formats:
+        contents["runs.json"] = _json(content)
+    for name, text in contents.items():
+        write_atomically(out / name, text)
+    return content.headline
+
+
+def _tables(content: Content) -> "dict[str, pd.DataFrame]":
+    import pandas as pd
+
+    verdicts = verdicts_table({"headline": content.headline, "pair": content.pairs})
+    return {
+        "summary.csv": content.summary,
+        "verdicts.csv": verdicts,
+        "published.csv": pd.DataFrame(_published_rows(content.outcomes)),
+        "runs.csv": content.runs,
+        "curves.csv": content.curves,
+        "by_lag.csv": content.lags,
+        "lengths.csv": content.lengths,
+        "gaps.csv": content.gaps,
+        "ranks.csv": _ranks(content),
+        "throughput.csv": content.throughput,
+        "tuning.csv": content.tuning,
+        "gradient_flow.csv": content.flow,
+        "remarks.csv": _remarks(content),
+        "facts.csv": _facts(content),
     }
+
+
+def _published_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """A row for each column of each row of the published table."""
+    rows = []
+    for outcome in outcomes:
+        for column, value in zip(COLUMNS, outcome.row.values, strict=True):
+            ours = outcome.ours.get(column)
+            rows.append(
+                {
+                    "row": outcome.row.name,
+                    "metric": outcome.row.metric,
+                    "setup": outcome.row.setup,
+                    "column": column,
+                    "published": value,
+                    "task": outcome.task,
+                    "model": outcome.models.get(column),
+                    "ours": ours and ours.mean,
+                    "low": ours and ours.low,
+                    "high": ours and ours.high,
+                    "status": "not run" if column in ("LSTM", "GRU") else outcome.status,
+                    "why": "not in the library yet" if column in ("LSTM", "GRU") else outcome.why,
+                }
+            )
+    return rows
+
+
+def _ranks(content: Content) -> "pd.DataFrame":
+    """Mean ranks and the numbers of their test; only a head where models are not ranked."""
+    import pandas as pd
+
+    columns = ["model", "mean_rank", "tasks", "p_friedman", "critical_difference"]
+    ranks = content.ranks
+    rows = [] if ranks is None else [
+        (model, rank, len(ranks.tasks), ranks.p_value, ranks.critical_difference)
+        for model, rank in zip(ranks.models, ranks.ranks, strict=True)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _remarks(content: Content) -> "pd.DataFrame":
+    """Computed sentences and the numbers in them, unrounded."""
+    import pandas as pd
+
+    rows = [
+        (item.task, item.about, item.sentence, " ".join(map(repr, item.values)))
+        for item in (*content.caveats, *content.parallel)
+    ]
+    if content.improvement is not None:
+        found = content.improvement
+        values = " ".join(repr(value) for value in (found.mean, found.low, found.high))
+        rows.append(("", "probability of improvement", "TDNN over RNN", values))
+    return pd.DataFrame(rows, columns=["task", "about", "sentence", "values"])
+
+
+def _facts(content: Content) -> "pd.DataFrame":
+    """All that the page tells of models, data, settings, tuning and environments."""
+    import pandas as pd
+
+    rows: list[tuple[str, str, str, str]] = []
+    context = page(content, figures=False)
+    for task in context["tasks"]:
+        name = task["name"]
+        records = [record for record in content.records if record["task"] == name]
+        for section, facts in facts_of(records).items():
+            rows += [(section, name, label, value) for label, value in facts]
+        rows += [("References", name, label, repr(float(value)))
+                 for label, value in records[0]["about"]["references"]]  # fmt: skip
+        for label in ("title", "description", "batch", "metric"):
+            rows.append(("Task", name, label, task[label]))
+    for number, environment in enumerate(context["environments"], 1):
+        rows += [(f"Environment {number}", "", label, value) for label, value in environment]
+    rows += [("Data", tasks, name, digest) for name, digest, tasks in context["data"]]
+    for label, value in context["counts"].items():
+        rows.append(("Counts", "", label, str(value)))
+    rows.append(("Ranks", "", "rule", context["ranks"]["text"]))
+    return pd.DataFrame(rows, columns=["section", "task", "label", "value"])
+
+
+def _csv(table: "pd.DataFrame") -> str:
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def _json(content: Content) -> str:
     everything = {
         "schema": SCHEMA,
-        "summary": summary,
-        "verdicts": [asdict(item) for item in found],
-        "runs": records,
+        "summary": content.summary.to_dict("records"),
+        "verdicts": [asdict(item) for item in content.headline],
+        "pairs": [asdict(item) for item in content.pairs],
+        "published": _published_rows(content.outcomes),
+        "gaps": content.gaps.to_dict("records"),
+        "ranks": None if content.ranks is None else asdict(content.ranks),
+        "improvement": None if content.improvement is None else asdict(content.improvement),
+        "remarks": [asdict(item) for item in (*content.caveats, *content.parallel)],
+        "runs": list(content.records),
     }
-    text = json.dumps(everything, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-    contents = {
-        "index.html": _render("report.html.j2", context, escape=True),
-        "summary.md": _render("summary.md.j2", _for_markdown(context), escape=False),
-        "runs.csv": runs.to_csv(index=False, lineterminator="\n"),
-        "curves.csv": curves.to_csv(index=False, lineterminator="\n"),
-        "gradient_flow.csv": flow.to_csv(index=False, lineterminator="\n"),
-        "runs.json": text + "\n",
-    }
-    for name in FILES:
-        write_atomically(out / name, contents[name])
-    return found
-
-
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """One row of the main table as text."""
-    if row["mean"] is None:
-        score = "no score"
-    elif row["low"] is None:
-        score = f"{formats.number(row['mean'])} [one seed: no interval]"
-    else:
-        score = f"{formats.number(row['mean'])} [{formats.interval(row['low'], row['high'])}]"
-    field = row["receptive_field"]
-    return (
-        row["task"],
-        row["model"],
-        formats.count(row["parameters"]),
-        "unbounded" if field is None else formats.count(field),
-        score,
-        f"{formats.number(row['floor'])} ({row['floor_name']})",
-        formats.seconds(row["training_seconds"]),
-        formats.rate(row["forward_per_second"]),
-        formats.rate(row["forward_backward_per_second"]),
-        formats.small(row["gradient_error"]),
+    text = json.dumps(
+        _plain(everything), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False
     )
+    return text + "\n"
 
 
-def _tasks(records: list[Record], runs: Any, curves: Any, flow: Any) -> list[dict[str, Any]]:
-    """What the report says and draws of each task."""
-    from markupsafe import Markup
-
-    tasks = []
-    for name in sorted({record["task"] for record in records}):
-        own = [record for record in records if record["task"] == name]
-        about = own[0]["about"]
-        drawn = {"metric": about["metric"], "references": dict(about["references"])}
-        points, scores = curves[curves["task"] == name], runs[runs["task"] == name]
-        figures = [
-            (
-                "Validation over updates",
-                learning_curve(
-                    points, "step", name=f"{name}-step", **drawn,
-                    title=f"{name}: validation score over updates",
-                ),
-            ),
-            (
-                "Validation over training time",
-                learning_curve(
-                    points, "seconds", name=f"{name}-seconds", **drawn,
-                    title=f"{name}: validation score over seconds of training",
-                ),
-            ),
-            (
-                "Test score of each seed",
-                score_plot(
-                    scores, name=f"{name}-score", **drawn,
-                    title=f"{name}: test score of each seed, mean and interval",
-                ),
-            ),
-            (
-                "Gradient flow after training",
-                flow_plot(
-                    flow[flow["task"] == name], name=f"{name}-flow",
-                    title=f"{name}: norm of the gradient in x over the steps before the loss",
-                ),
-            ),
-        ]  # fmt: skip
-        time, batch = about["sequence"]
-        tasks.append(
-            {
-                "name": name,
-                "title": about["title"],
-                "description": about["description"],
-                "metric": about["metric"],
-                "better": "lower" if about["lower_is_better"] else "higher",
-                "references": [
-                    (label, formats.number(value)) for label, value in about["references"]
-                ],
-                "facts": about["facts"],
-                "batch": f"{batch} sequences of {time} steps",
-                "models": {record["model"]: record["network"]["description"] for record in own},
-                "figures": [(caption, Markup(svg)) for caption, svg in figures],
-            }
-        )
-    return tasks
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: None for what is missing or not finite."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(own) for name, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(own) for own in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (str, int, bool)) else None
 
 
-def _notes(summary: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What must be said of single models."""
-    return [
-        f"{row['task']}, {row['model']}: {row['diverged']} of {row['seeds']} runs met a value that "
-        "is not finite; the best parameters before it were tested."
-        for row in summary
-        if row["diverged"]
-    ]
-
-
-def _settings(records: Iterable[Record]) -> dict[str, dict[str, str]]:
-    """The settings of each task, as text."""
-    found: dict[str, dict[str, str]] = {}
-    for record in records:
-        settings = {
-            name: value for name, value in record["settings"].items() if name not in ("data",)
-        }
-        rates = settings.pop("learning_rates")
-        settings["learning rate"] = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
-        settings["fingerprint"] = record["fingerprint"]
-        found[record["task"]] = {
-            name.replace("_", " "): f"{value:,}" if isinstance(value, int) else str(value)
-            for name, value in sorted(settings.items())
-        }
-    return found
-
-
-def _environments(records: Iterable[Record]) -> list[dict[str, str]]:
-    """The different environments in which the runs were made."""
-    found: list[dict[str, str]] = []
-    for record in records:
-        if record["environment"] not in found:
-            found.append(record["environment"])
-    return found
-
-
-def _for_markdown(context: Mapping[str, Any]) -> dict[str, Any]:
-    """The same content, with what Markdown would take for its own made harmless."""
-    table = context["table"]
-    rows = [tuple(_plain(cell) for cell in row) for row in table.rows]
-    return {**context, "table": Table(table.columns, rows), "plain": _plain}
-
-
-def _plain(text: Any) -> str:
+def _escape_markdown(text: Any) -> str:
+    """Text with what Markdown would take for its own made harmless."""
     escaped = str(text)
     for sign in "\\`*_[]<>|":
         escaped = escaped.replace(sign, "\\" + sign)
-    return escaped
+    return " ".join(escaped.split())
 
 
-def _render(template: str, context: Mapping[str, Any], *, escape: bool) -> str:
+def _render(template: str, context: Mapping[str, Any], *, html: bool) -> str:
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=escape,
+        autoescape=html,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(template).render(context)
+    environment.filters["plain"] = _escape_markdown
+    environment.filters["values"] = lambda values: " ".join(map(repr, values))
+    files = [name for own in FILES.values() for name in own if name != "index.html"]
+    return environment.get_template(template).render({**context, "files": files})

@@ -1,17 +1,17 @@
-"""Where results lie: one JSON file per finished run, written atomically, below OUT/runs."""
+"""Where results lie: a JSON file per finished run and per tuned model, written atomically."""
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tdnn.compare.errors import ComparisonError
 from tdnn.compare.settings import Plan
 
-__all__ = ["SCHEMA", "Record", "Store", "write_atomically"]
+__all__ = ["SCHEMA", "Record", "Store", "compare_settings", "read_record", "write_atomically"]
 
-SCHEMA = 2
+SCHEMA = 3
 Record = dict[str, Any]
 
 
@@ -25,13 +25,20 @@ def write_atomically(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
+def to_text(record: Mapping[str, Any]) -> str:
+    """A record as it is written: equal records are equal bytes."""
+    text = json.dumps(record, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    return text + "\n"
+
+
 class Store:
     """The folder of one comparison.
 
     Parameters
     ----------
     out : Path
-        Holds ``runs/TASK-MODEL-SEED.json`` and, while a run is under way, ``unfinished/``.
+        Holds ``runs/KEY-MODEL-SEED.json``, ``tuning/KEY-MODEL.json`` and, while runs are under
+        way, ``unfinished/``.
 
     Raises
     ------
@@ -40,12 +47,14 @@ class Store:
     """
 
     def __init__(self, out: Path) -> None:
-        self.out, self.runs, self.unfinished = out, out / "runs", out / "unfinished"
+        self.out, self.runs, self.tuning = out, out / "runs", out / "tuning"
+        self.unfinished = out / "unfinished"
 
     def open(self) -> None:
         """Make the folders."""
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
+            self.tuning.mkdir(exist_ok=True)
             self.unfinished.mkdir(exist_ok=True)
             probe = self.runs / ".probe"
             probe.touch()
@@ -65,23 +74,44 @@ class Store:
         """Where the record of a run lies once it is finished."""
         return self.runs / f"{task}-{model}-{seed}.json"
 
-    def checkpoint(self, plan: Plan, model: str, seed: int, part: str) -> Path:
-        """Where a run under way keeps `part` of its state."""
-        name = f"{plan.task.name}-{model}-{seed}-{plan.fingerprint()}.{part}.npz"
-        return self.unfinished / name
+    def tuning_path(self, task: str, model: str) -> Path:
+        """Where the record of a model's tuning lies once it is finished."""
+        return self.tuning / f"{task}-{model}.json"
 
     def save(self, record: Record) -> None:
         """Keep the record of a finished run, and drop what lies there of its making."""
         task, model, seed = record["task"], record["model"], record["seed"]
-        text = json.dumps(record, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-        write_atomically(self.path(task, model, seed), text + "\n")
-        for leftover in self.unfinished.glob(f"{task}-{model}-{seed}-*"):
+        write_atomically(self.path(task, model, seed), to_text(record))
+        self.drop(f"{task}-{model}-{seed}")
+
+    def save_tuning(self, record: Record) -> None:
+        """Keep the record of a model's tuning."""
+        path = self.tuning_path(record["task"], record["model"])
+        write_atomically(path, to_text(record))
+
+    def note(self, name: str, content: Record) -> None:
+        """Keep something between two starts of the same comparison."""
+        write_atomically(self.unfinished / f"{name}.json", to_text(content))
+
+    def noted(self, name: str) -> Record | None:
+        """What `note` kept, or None."""
+        path = self.unfinished / f"{name}.json"
+        return read_record(path) if path.exists() else None
+
+    def drop(self, start: str) -> None:
+        """Delete what lies below ``unfinished/`` of one run or tuning, of whatever settings."""
+        # The fingerprint has 16 signs: "adding-elman-2" must not find "adding-elman-2-0".
+        for leftover in self.unfinished.glob(f"{start}-{'?' * 16}.*"):
             leftover.unlink()
 
     def close(self) -> None:
-        """Remove the folder of unfinished runs if it is empty."""
-        if self.unfinished.is_dir() and not any(self.unfinished.iterdir()):
-            self.unfinished.rmdir()
+        """Remove the folders in which nothing is left but what a killed process was writing."""
+        for folder in (self.unfinished, self.tuning):
+            left = list(folder.iterdir()) if folder.is_dir() else [folder]
+            if all(path.name.startswith(".") for path in left):
+                for path in left:
+                    path.unlink()
+                folder.rmdir()
 
     def load(self) -> list[Record]:
         """All finished runs, sorted by task, model and seed.
@@ -96,20 +126,45 @@ class Store:
                 f"--out: {self.out} is a file, not a folder",
                 "name the folder of a comparison, or one to be made",
             )
-        records = [_read(path) for path in sorted(self.runs.glob("[!.]*.json"))]
+        records = [read_record(path) for path in sorted(self.runs.glob("[!.]*.json"))]
         return sorted(records, key=lambda record: (record["task"], record["model"], record["seed"]))
 
+    def load_tuning(self) -> list[Record]:
+        """All finished tunings, sorted by task and model.
+
+        Raises
+        ------
+        ComparisonError
+            If a file there is not such a record.
+        """
+        records = [read_record(path) for path in sorted(self.tuning.glob("[!.]*.json"))]
+        return sorted(records, key=lambda record: (record["task"], record["model"]))
+
     def check(self, plans: Iterable[Plan]) -> list[Record]:
-        """All finished runs, after a check that new ones may stand beside them."""
+        """All finished runs, after a check that new ones may stand beside them.
+
+        Raises
+        ------
+        ComparisonError
+            If they were made with other settings.
+        """
         records = self.load()
+        stored = records + self.load_tuning()
         for plan in plans:
-            for record in records:
-                if record["task"] == plan.task.name:
-                    _compare(record["settings"], plan.settings(), plan.task.name, self.out)
+            for record in stored:
+                if record["task"] == plan.task.key:
+                    compare_settings(record, plan.settings(), f"--out: {self.out}", "now")
         return records
 
 
-def _read(path: Path) -> Record:
+def read_record(path: Path) -> Record:
+    """A stored record, after a look whether it is one that this version wrote.
+
+    Raises
+    ------
+    ComparisonError
+        If it is not.
+    """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         schema = record["schema"]
@@ -126,19 +181,27 @@ def _read(path: Path) -> Record:
     return record
 
 
-def _compare(stored: Record, wanted: Record, task: str, out: Path) -> None:
-    """Refuse to mix runs that were made differently."""
-    stored, wanted = _flat(stored), _flat(wanted)
-    names = sorted(
-        name for name in stored.keys() | wanted.keys() if stored.get(name) != wanted.get(name)
-    )
+def compare_settings(stored: Record, settings: Record, where: str, other: str) -> None:
+    """Refuse to put results beside a record that was made with other settings.
+
+    Parameters
+    ----------
+    stored : dict
+        A record of a run or a tuning.
+    settings : dict
+        Those of the other results.
+    where, other : str
+        For the error: where the record lies, and of what the other settings are.
+    """
+    old, new = _flat(stored["settings"]), _flat(settings)
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     if names:
         differences = "; ".join(
-            f"{name} {_short(stored.get(name))} there, {_short(wanted.get(name))} now"
+            f"{name} {_short(old.get(name))} there, {_short(new.get(name))} {other}"
             for name in names
         )
         raise ComparisonError(
-            f"--out: {out} holds {task} results made with other settings ({differences})",
+            f"{where} holds {stored['task']} results made with other settings ({differences})",
             "name another folder for --out, or delete this one, or ask for the same settings",
         )
 

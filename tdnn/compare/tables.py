@@ -1,20 +1,24 @@
-"""Stored runs as tables: a row per run, per point of a curve, per lag of a gradient, per model.
+"""Stored runs as tables: a row per run, per point of a curve, per lag, per length, per model.
 
-The main table is made from the table of runs alone, as it is written to runs.csv: whatever it
-shows can be computed again from that file.
+The summary is made from the table of runs alone, as it is written to runs.csv: whatever the
+report's main table shows can be computed again from that file.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tdnn.compare.measure import FLOW_COLUMNS
 from tdnn.compare.results import Record
-from tdnn.compare.statistics import Question, Verdict, estimate, verdicts
+from tdnn.compare.statistics import Estimate, estimate
+from tdnn.compare.verdicts import Question, Verdict, family_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["curves_table", "flow_table", "judge", "runs_table", "summary_table"]
+__all__ = [
+    "curves_table", "flow_table", "gap_table", "lag_table", "length_table", "questions",
+    "runs_table", "scores_of", "summary_table", "throughput_table", "tuning_table", "verdicts_table",
+]  # fmt: skip
 
 
 def runs_table(records: Iterable[Record]) -> "pd.DataFrame":
@@ -25,21 +29,27 @@ def runs_table(records: Iterable[Record]) -> "pd.DataFrame":
     import pandas as pd
 
     frame = pd.DataFrame([_run_row(record) for record in records])
-    return frame.astype({"receptive_field": "Int64"})
+    return frame.astype(dict.fromkeys(("length", "memory", "receptive_field"), "Int64"))
 
 
 def _run_row(record: Record) -> dict[str, Any]:
     about, network, timing = record["about"], record["network"], record["timing"]
     floor_name, floor = about["references"][0]
+    latency = timing["latency"] or {"median": None, "p95": None}
     return {
         "task": record["task"],
+        "task_family": record["family"],
+        "length": record["length"],
         "model": record["model"],
         "seed": record["seed"],
         "parameters": network["parameters"],
         "receptive_field": network["receptive_field"],
+        "memory": about["memory"],
+        "multiply_adds": network["multiply_adds"],
         "metric": about["metric"],
         "lower_is_better": about["lower_is_better"],
         "score": record["score"],
+        "loss": record["loss"],
         "validation": record["validation"],
         "best_step": record["best_step"],
         "steps": record["settings"]["steps"],
@@ -49,98 +59,233 @@ def _run_row(record: Record) -> dict[str, Any]:
         "training_seconds": timing["training"],
         "forward_per_second": timing["sequences_per_second"]["forward"],
         "forward_backward_per_second": timing["sequences_per_second"]["forward_backward"],
+        "latency_median": latency["median"],
+        "latency_p95": latency["p95"],
+        "stored_bytes": record["stored_bytes"],
         "gradient_error": record["gradient_error"],
+        "learning_rate": record["tuning"]["chosen"]["learning_rate"],
+        "clip_norm": record["tuning"]["chosen"]["clip_norm"],
         "budget": record["settings"]["budget"],
         "threads": record["settings"]["threads"],
         "fingerprint": record["fingerprint"],
+        **{f"more: {name}": value for name, value in sorted(record["more"].items())},
     }
 
 
 def curves_table(records: Iterable[Record]) -> "pd.DataFrame":
     """One row per evaluation of a run: the tidy table of curves.csv."""
-    import pandas as pd
-
-    columns = ["task", "model", "seed", "step", "seconds", "training_loss", "validation"]
-    rows = []
-    for record in records:
-        curve = record["curve"]
-        points = zip(
-            curve["step"],
+    columns = ("step", "seconds", "training_loss", "validation")
+    return _tidy(
+        records,
+        columns,
+        lambda record: zip(
+            record["curve"]["step"],
             record["timing"]["curve"],
-            curve["loss"],
-            curve["validation"],
+            record["curve"]["loss"],
+            record["curve"]["validation"],
             strict=True,
-        )
-        rows += [(record["task"], record["model"], record["seed"], *point) for point in points]
-    return pd.DataFrame(rows, columns=columns)
+        ),
+    )
 
 
 def flow_table(records: Iterable[Record]) -> "pd.DataFrame":
     """One row per run and lag: the tidy table of gradient_flow.csv."""
+    table = _tidy(
+        records,
+        FLOW_COLUMNS,
+        lambda record: zip(*(record["gradient_flow"][name] for name in FLOW_COLUMNS), strict=True),
+    )
+    return table.astype(dict.fromkeys(("norm", "state_norm", "bound", "spectral"), float))
+
+
+def lag_table(records: Iterable[Record]) -> "pd.DataFrame":
+    """One row per run and lag at which the task was scored: the tidy table of by_lag.csv."""
+    return _tidy(records, ("lag", "score"), lambda record: record["by_lag"] or ())
+
+
+def throughput_table(records: Iterable[Record]) -> "pd.DataFrame":
+    """One row per run and length of the sequences timed: the tidy table of throughput.csv.
+
+    ``forward`` and ``forward_backward`` count steps of all sequences per second.
+    """
+    columns = ("length", "batch", "forward", "forward_backward")
+    return _tidy(
+        records,
+        columns,
+        lambda record: ([row[name] for name in columns] for row in record["timing"]["lengths"]),
+    )
+
+
+def tuning_table(records: Iterable[Record]) -> "pd.DataFrame":
+    """One row per trial of the search: tuning.csv; a model that was not tuned has none."""
+    columns = ("learning_rate", "clip_norm", "trial_seed", "validation", "diverged", "steps",
+               "chosen")  # fmt: skip
+    first: dict[tuple[str, str], Record] = {}
+    for record in records:  # the search is the same for all seeds
+        first.setdefault((record["task"], record["model"]), record)
+
+    def trials(record: Record) -> Iterable[Iterable[Any]]:
+        chosen = record["tuning"]["chosen"]
+        for row in record["tuning"]["trials"]:
+            taken = all(row[name] == chosen[name] for name in columns[:2])
+            yield [
+                row["learning_rate"], row["clip_norm"], row["seed"], row["validation"],
+                row["diverged"], row["steps"], taken,
+            ]  # fmt: skip
+
+    return _tidy(first.values(), columns, trials).drop(columns="seed")
+
+
+def _tidy(records: Iterable[Record], columns: Iterable[str], rows_of: Any) -> "pd.DataFrame":
+    """A row for each of `rows_of(record)`, behind the record's task, model and seed."""
     import pandas as pd
 
-    frames = []
-    for record in records:
-        frame = pd.DataFrame(record["gradient_flow"], columns=FLOW_COLUMNS)
-        for place, name in enumerate(("task", "model", "seed")):
-            frame.insert(place, name, record[name])
-        floats = ["norm", "state_norm", "bound", "spectral"]
-        frames.append(frame.astype(dict.fromkeys(floats, float)))
-    return pd.concat(frames, ignore_index=True)
+    names = ("task", "model", "seed")
+    rows = [
+        (*(record[name] for name in names), *row) for record in records for row in rows_of(record)
+    ]
+    return pd.DataFrame(rows, columns=[*names, *columns])
 
 
-def summary_table(runs: "pd.DataFrame") -> list[dict[str, Any]]:
-    """One row per task and model, from the table of runs.
+def summary_table(runs: "pd.DataFrame") -> "pd.DataFrame":
+    """One row per task and model, from the table of runs: summary.csv.
 
-    The score is a mean with its 95 % interval over seeds; the training time and the rates are
-    medians over seeds; the gradient error is the worst.
+    The score is a mean, and an interquartile mean, with 95 % intervals over seeds; times, rates
+    and latencies are medians over seeds; the gradient error is the worst.
+    """
+    import pandas as pd
+
+    rows = [_summary_row(group) for _, group in runs.groupby(["task", "model"], sort=True)]
+    whole = ("length", "memory", "receptive_field")
+    return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
+
+
+def _summary_row(group: "pd.DataFrame") -> dict[str, Any]:
+    scores = list(group["score"].dropna())
+    mean, iqm = (estimate(scores, name) if scores else None for name in ("mean", "iqm"))
+    first = group.iloc[0]
+    kept = ("task", "task_family", "length", "model", "parameters", "receptive_field", "memory",
+            "multiply_adds", "metric", "lower_is_better", "floor_name", "floor")  # fmt: skip
+    medians = (
+        "training_seconds", "forward_per_second", "forward_backward_per_second",
+        "latency_median", "latency_p95", "stored_bytes",
+    )  # fmt: skip
+    return {
+        **{name: first[name] for name in kept},
+        "family": family_of(first["model"]),
+        "seeds": len(group),
+        "scores": len(scores),
+        **_columns("mean", mean),
+        **_columns("iqm", iqm),
+        "interval": mean.method if mean else None,
+        "validation": group["validation"].mean(),
+        **{name: group[name].astype(float).median() for name in medians},
+        "gradient_error": group["gradient_error"].max(),
+        "diverged": int(group["diverged"].sum()),
+    }
+
+
+def _columns(name: str, found: Estimate | None) -> dict[str, float | None]:
+    low, high = ("low", "high") if name == "mean" else (f"{name}_low", f"{name}_high")
+    if found is None:
+        return dict.fromkeys((name, low, high))
+    return {name: found.mean, low: found.low, high: found.high}
+
+
+def length_table(summary: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of tasks that differ in their length only, by length: lengths.csv."""
+    columns = ["task_family", "length", "task", "model", "seeds", "mean", "low", "high", "floor",
+               "metric"]  # fmt: skip
+    several = summary.groupby("task_family")["length"].transform("nunique") > 1
+    return summary.loc[several, columns].sort_values(["task_family", "model", "length"])
+
+
+def gap_table(summary: "pd.DataFrame", verdicts: Iterable[Verdict]) -> "pd.DataFrame":
+    """One row per verdict of an RNN against a TDNN: how far apart they are: gaps.csv.
+
+    ``gap`` is the paired difference as a share of what the better model gains over the floor,
+    above 0 where the TDNN is ahead: 1 means that the other one has gained nothing. Empty where
+    the verdict says that there is nothing to compare.
     """
     import pandas as pd
 
     rows = []
-    for (task, model), group in runs.groupby(["task", "model"], sort=True):
-        score = estimate(list(group["score"].dropna())) if group["score"].notna().any() else None
-        field = group["receptive_field"].iloc[0]
-        rows.append(
-            {
-                "task": task,
-                "model": model,
-                "seeds": len(group),
-                "parameters": int(group["parameters"].iloc[0]),
-                "receptive_field": None if pd.isna(field) else int(field),
-                "metric": group["metric"].iloc[0],
-                "mean": score and score.mean,
-                "low": score and score.low,
-                "high": score and score.high,
-                "floor_name": group["floor_name"].iloc[0],
-                "floor": float(group["floor"].iloc[0]),
-                "training_seconds": float(group["training_seconds"].median()),
-                "forward_per_second": float(group["forward_per_second"].median()),
-                "forward_backward_per_second": float(group["forward_backward_per_second"].median()),
-                "gradient_error": float(group["gradient_error"].max()),
-                "diverged": int(group["diverged"].sum()),
-            }
-        )
-    return rows
+    means = summary.set_index(["task", "model"])
+    for item in verdicts:
+        row: dict[str, Any] = {
+            "task": item.task, "rnn": item.models[0], "tdnn": item.models[1], "kind": item.kind,
+            "gap": None, "low": None, "high": None,
+        }  # fmt: skip
+        if item.kind in ("better", "no difference") and item.difference is not None:
+            both = means.loc[[(item.task, name) for name in item.models]]
+            sign = 1.0 if both["lower_is_better"].iloc[0] else -1.0
+            gain = float((sign * (both["floor"] - both["mean"])).max())
+            found = item.difference
+            ends = (found.mean, found.low, found.high)
+            middle, *bounds = (None if end is None else sign * end / gain for end in ends)
+            row |= {"gap": middle, "low": min(bounds), "high": max(bounds)}  # type: ignore[type-var]
+        rows.append(row)
+    columns = ["task", "rnn", "tdnn", "kind", "gap", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[-3:], float))
 
 
-def judge(records: Iterable[Record]) -> list[Verdict]:
-    """The verdict of each task, for every pair of its models."""
-    scores: dict[str, dict[str, dict[int, float]]] = {}
-    questions: dict[str, Question] = {}
+def questions(records: Iterable[Record]) -> dict[str, Question]:
+    """task -> what a verdict must know of it."""
+    found = {}
     for record in records:
-        task, about = record["task"], record["about"]
+        about = record["about"]
         floor_name, floor = about["references"][0]
-        questions[task] = Question(
-            task=task,
-            metric=about["metric"],
-            unit=about["unit"],
-            lower_is_better=about["lower_is_better"],
-            floor_name=floor_name,
-            floor=floor,
-        )
-        score = float("nan") if record["score"] is None else record["score"]
-        scores.setdefault(task, {}).setdefault(record["model"], {})[record["seed"]] = score
-    return [
-        found for task in sorted(questions) for found in verdicts(questions[task], scores[task])
-    ]
+        found[record["task"]] = Question(
+            record["task"], about["metric"], about["lower_is_better"], floor_name, floor,
+            about["unit"],
+        )  # fmt: skip
+    return dict(sorted(found.items()))
+
+
+def scores_of(
+    records: Iterable[Record], measure: str = "score"
+) -> dict[str, dict[str, dict[int, float]]]:
+    """task -> model -> seed -> score (or another `measure`), NaN where the run has none."""
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    for record in records:
+        value = float("nan") if record[measure] is None else record[measure]
+        own = found.setdefault(record["task"], {}).setdefault(record["model"], {})
+        own[record["seed"]] = value
+    return found
+
+
+def verdicts_table(groups: Mapping[str, Iterable[Verdict]]) -> "pd.DataFrame":
+    """One row per verdict: verdicts.csv; `groups` is what was compared -> its verdicts."""
+    import pandas as pd
+
+    rows = []
+    for compared, verdicts in groups.items():
+        for item in verdicts:
+            difference, test = item.difference, item.test
+            rows.append(
+                {
+                    "compared": compared,
+                    "task": item.task,
+                    "first": item.models[0],
+                    "second": item.models[1],
+                    "kind": item.kind,
+                    "winner": item.winner,
+                    "pairs": difference and difference.seeds,
+                    "difference": difference and difference.mean,
+                    "low": difference and difference.low,
+                    "high": difference and difference.high,
+                    "interval": difference and difference.method,
+                    "p_t": test and test.t,
+                    "p_holm": item.p_holm,
+                    "tests": item.tests,
+                    "p_sign_flip": test and test.sign_flip,
+                    "least_p_sign_flip": test and test.least,
+                    "improvement": item.improvement,
+                    "sentence": item.sentence,
+                }
+            )
+    columns = ["compared", "task", "first", "second", "kind", "winner", "pairs", "difference", "low",
+               "high", "interval", "p_t", "p_holm", "tests", "p_sign_flip", "least_p_sign_flip",
+               "improvement", "sentence"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns).astype({"pairs": "Int64"})
+

@@ -9,11 +9,12 @@ import pytest
 from tiny import write_text
 
 from tdnn.compare import report
-from tdnn.compare.__main__ import main, names
+from tdnn.compare.__main__ import FORMATS, formats, main, names
+from tdnn.compare.settings import Settings
 
 # arguments, what the line must hold, what the hint must hold; OUT and FILE are put in
 ERRORS = {
-    "no command": ([], "required: {run,report,list}", "--help"),
+    "no command": ([], "required: COMMAND", "--help"),
     "unknown command": (["rnu"], "rnu", "--help"),
     "unknown option": (["run", "--sedes", "3"], "--sedes", "rnn-vs-tdnn --help"),
     "abbreviated option": (["run", "--seed", "3"], "--seed", "rnn-vs-tdnn --help"),
@@ -23,9 +24,9 @@ ERRORS = {
         "did you mean char?",
     ),
     "one unknown of two": (["run", "--tasks", "char,add"], "no 'add'", "did you mean adding?"),
-    "nothing like it": (["run", "--tasks", "music"], "no 'music'", "there are char and adding"),
+    "nothing like it": (["run", "--tasks", "zzz"], "no 'zzz'", "there are char, adding, copy"),
     "unknown model": (["run", "--models", "elmann"], "--models: there is no", "mean elman?"),
-    "empty tasks": (["run", "--tasks", ","], "--tasks: expected at least one", "char and adding"),
+    "empty tasks": (["run", "--tasks", ","], "--tasks: expected at least one", "char, adding"),
     "no seeds": (["run", "--seeds", "0"], "--seeds: expected an integer of at least 1", "default"),
     "negative seeds": (["run", "--seeds", "-2"], "--seeds: expected an integer", "default"),
     "seeds no number": (["run", "--seeds", "few"], "--seeds: expected an integer", "run --help"),
@@ -34,12 +35,54 @@ ERRORS = {
     "no steps": (["run", "--steps", "0"], "--steps: expected an integer", "default"),
     "no budget": (["run", "--budget", "0"], "--budget: expected an integer", "default"),
     "small budget": (["run", "--budget", "10"], "--budget: 10 parameters are too few", "--budget "),
-    "short length": (["run", "--length", "2"], "--length: expected at least 4", "50 to 600"),
+    "short length": (["run", "--length", "2"], "--length: expected at least 4", "50, 100"),
     "length for nothing": (
-        ["run", "--tasks", "char", "--length", "50"],
-        "--length: it is for the task adding",
-        "add adding to --tasks",
+        ["run", "--tasks", "char", "adding:20", "--length", "50"],
+        "--length: it is for the tasks adding, copy, parity and delayed-echo, of which none",
+        "add one to --tasks",
     ),
+    "a length of data": (["run", "--tasks", "char:50"], "length of char is that of", "adding,"),
+    "a length of words": (
+        ["run", "--tasks", "adding:long"],
+        "--tasks: expected a number of steps behind the colon, got 'adding:long'",
+        "adding:200",
+    ),
+    "a short length": (["run", "--tasks", "adding:2"], "expected at least 4", "50, 100"),
+    "a length twice": (["run", "--tasks", "adding:9,adding:09"], "adding-9 is there twice", "once"),
+    "data for nothing": (
+        ["run", "--tasks", "adding:9", "--data", "FILE"],
+        "--data: of --tasks, none can take",
+        "TASK=PATH with one of music",
+    ),
+    "data for another": (
+        ["run", "--tasks", "ts", "--data", "music=FILE"],
+        "--data: it is for the task music, which is not among --tasks",
+        "add music to --tasks",
+    ),
+    "data for two": (
+        ["run", "--tasks", "ts,music", "--data", "FILE"],
+        "--data: of --tasks, ts and music can take",
+        "TASK=PATH",
+    ),
+    "data twice": (
+        ["run", "--tasks", "ts", "--data", "ts=FILE", "--data", "OUT"],
+        "--data: ts is there twice",
+        "one path",
+    ),
+    "no such data": (["run", "--tasks", "ts", "--data", "OUT/none.ts"], "there is no", "fetch"),
+    "no jobs": (["run", "--jobs", "0"], "--jobs: expected an integer of at least 1", "default"),
+    "jobs on a cluster": (
+        ["run", "--jobs", "2", "--scheduler", "tcp://localhost:1"],
+        "--jobs: with --scheduler",
+        "leave one",
+    ),
+    "too many seeds": (["run", "--seeds", "1000001"], "--seeds: expected at most", "usual"),
+    "shard no fraction": (["run", "--shard", "2"], "expected I/N, such as 1/4, got '2'", "--help"),
+    "shard beyond": (["run", "--shard", "3/2"], "with 1 <= I <= N, got '3/2'", "run --help"),
+    "shard nought": (["run", "--shard", "0/2"], "with 1 <= I <= N, got '0/2'", "run --help"),
+    "merge of nothing": (["merge", "OUT"], "required: IN", "merge --help"),
+    "merge of no runs": (["merge", "OUT/a", "OUT"], "merge: there is no finished run in", "name"),
+    "unknown data set": (["fetch", "jbs"], "fetch: there is no data set 'jbs'", "jsb"),
     "text for nothing": (
         ["run", "--tasks", "adding", "--text", "FILE"],
         "--text: it is for the task char",
@@ -57,6 +100,21 @@ ERRORS = {
     ),
     "nothing to report": (["report", "--out", "OUT"], "there is no finished run", "run --quick"),
     "no folder to report": (["report", "--out", "OUT/none"], "no finished run", "run --quick"),
+    "unknown format": (
+        ["report", "--format", "html,pdf"],
+        "--format: expected html, md, csv, json,",
+        "--help",
+    ),
+    "no format": (
+        ["run", "--format", ","],
+        "--format: expected html, md, csv, json, got ''",
+        "--help",
+    ),
+    "a model that cannot": (
+        ["run", "--tasks", "adding:8", "--models", "jordan"],
+        "--models: jordan cannot do adding (",
+        "add another",
+    ),
     "report of a file": (["report", "--out", "FILE"], "is a file, not a folder", "name the folder"),
     "no out": (["report", "--out"], "--out: expected one argument", "report --help"),
 }
@@ -98,15 +156,20 @@ def test_a_missing_package_is_one_line_before_any_work(capsys, monkeypatch, tmp_
 
 
 def test_other_settings_are_refused_in_one_line(capsys, tmp_path):
-    arguments = ["run", "--tasks", "adding", "--length", "8", "--seeds", "1", "--threads", "1"]
-    arguments += ["--out", str(tmp_path), "--budget", "2500"]
+    arguments = ["run", "--tasks", "adding:8", "--models", "elman", "--seeds", "1", "--no-tune"]
+    arguments += ["--threads", "1", "--out", str(tmp_path), "--budget", "2500"]
     assert main([*arguments, "--steps", "2"]) == 0
     capsys.readouterr()
     assert main([*arguments, "--steps", "3"]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "made with other settings (epochs 2 there, 3 now; steps 2 there, 3 now)" in err
+    assert "made with other settings (evaluations 2 there, 3 now; steps 2 there, 3 now)" in err
     assert "name another folder for --out" in err
+
+
+def test_the_formats_are_the_report_s():
+    assert FORMATS == report.FORMATS
+    assert formats("csv,html,csv") == ("csv", "html")
 
 
 def test_names_may_be_apart_or_joined():
@@ -116,7 +179,7 @@ def test_names_may_be_apart_or_joined():
 def test_list_shows_tasks_models_and_defaults(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
-    for word in ("char", "adding", "elman", "tdnn", "--quick: budget 35000"):
+    for word in ("char", "adding", "elman", "tdnn", "--quick: budget 35000", "jsb", "models elman"):
         assert word in out
 
 
@@ -127,7 +190,8 @@ def test_help_and_list_load_nothing_heavy_and_compile_nothing(arguments, tmp_pat
         "from tdnn.compare.__main__ import main\n"
         "try: status = main(sys.argv[1:])\n"
         "except SystemExit as leaving: status = leaving.code\n"
-        "heavy = {'matplotlib', 'pandas', 'jinja2', 'tqdm', 'joblib'} & set(sys.modules)\n"
+        "heavy = {'matplotlib', 'pandas', 'jinja2', 'tqdm', 'joblib', 'pooch', 'scipy',"
+        " 'distributed'} & set(sys.modules)\n"
         "from numba.core.dispatcher import Dispatcher\n"
         "import gc\n"
         "compiled = [d for d in gc.get_objects() if isinstance(d, Dispatcher) and d.signatures]\n"
@@ -142,8 +206,9 @@ def test_help_and_list_load_nothing_heavy_and_compile_nothing(arguments, tmp_pat
 
 def test_run_ends_with_verdicts_and_the_place_of_the_report(capsys, tmp_path):
     text, out = write_text(tmp_path / "squares.txt"), tmp_path / "out"
-    arguments = ["run", "--text", str(text), "--length", "8", "--budget", "6000", "--seeds", "1"]
-    arguments += ["--steps", "3", "--threads", "1", "--out", str(out)]
+    arguments = ["run", "--tasks", "char,adding:8", "--text", str(text), "--budget", "6000"]
+    arguments += ["--models", "elman", "tdnn", "--seeds", "1", "--steps", "3", "--no-tune"]
+    arguments += ["--threads", "1", "--out", str(out)]
     assert main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any("sha256" in line for line in lines)
@@ -160,9 +225,9 @@ def test_run_ends_with_verdicts_and_the_place_of_the_report(capsys, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a console's Ctrl-C cannot be sent to a child")
 def test_ctrl_c_ends_in_one_line_and_the_next_start_goes_on(tmp_path):
-    command = [sys.executable, "-m", "tdnn.compare", "run", "--tasks", "adding", "--length", "8"]
+    command = [sys.executable, "-m", "tdnn.compare", "run", "--tasks", "adding:8"]
     command += ["--models", "elman", "--seeds", "1", "--budget", "2500", "--out", str(tmp_path)]
-    command += ["--steps", "1000000"]
+    command += ["--steps", "1000000", "--no-tune"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for _ in range(3000):  # until training has begun
         if process.poll() is not None or any(tmp_path.glob("unfinished/*.best.npz")):
@@ -174,7 +239,7 @@ def test_ctrl_c_ends_in_one_line_and_the_next_start_goes_on(tmp_path):
     assert process.returncode == 130, err
     assert err.count("\n") == 1
     assert err.startswith("rnn-vs-tdnn: interrupted; finished runs are stored")
-    assert list(tmp_path.glob("unfinished/adding-elman-0-*.fit.npz"))
+    assert list(tmp_path.glob("unfinished/adding-8-elman-0-*.fit.npz"))
     assert not list(tmp_path.glob("runs/*.json"))
 
 
@@ -186,3 +251,24 @@ def test_module_and_script_are_the_same_command():
     assert done.returncode == 2
     assert done.stderr.startswith("rnn-vs-tdnn: error: --tasks: there is no 'nothing'")
     assert done.stdout == ""
+
+
+def test_a_shard_writes_no_report_and_says_how_to_go_on(capsys, tmp_path):
+    arguments = ["run", "--tasks", "adding:8", "--models", "elman", "--seeds", "2", "--no-tune"]
+    arguments += ["--budget", "2500", "--steps", "2", "--threads", "1", "--out", str(tmp_path)]
+    assert main([*arguments, "--shard", "2/2"]) == 0
+    assert f"merge WHOLE {tmp_path}" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["adding-8-elman-1.json"]
+
+
+def test_jobs_are_two_in_quick_mode_only_and_one_thread_each(monkeypatch):
+    monkeypatch.setenv("FASTRNN_NUM_THREADS", "8")
+    assert Settings(quick=True).processes() == 2
+    assert Settings(quick=True, jobs=1).processes() == Settings().processes() == 1
+    assert Settings(quick=True, threads=2).processes() == 1
+    assert Settings(jobs=5).processes() == 5
+    monkeypatch.setenv("FASTRNN_NUM_THREADS", "1")
+    assert Settings(quick=True).processes() == 1
+    for wishes, threads in (({"jobs": 2}, 1), ({"jobs": 2, "threads": 3}, 3), ({}, None)):
+        assert Settings(tasks=("adding:8",), **wishes).plans()[0].threads == threads

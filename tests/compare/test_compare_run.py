@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from tiny import Events, adding, both, read_runs, timeless, write_text
 
+from tdnn.compare.defaults import Point
 from tdnn.compare.errors import ComparisonError, ComparisonInterrupted
-from tdnn.compare.measure import gradient_error, mean_loss
+from tdnn.compare.measure import gradient_error
 from tdnn.compare.models import build_model
 from tdnn.compare.results import Store
 from tdnn.compare.run import compare
-from tdnn.compare.settings import Settings
-from tdnn.compare.tasks import AddingTask, CharTask
+from tdnn.compare.tasks import AddingTask, CharTask, mean_loss
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,13 @@ def interrupt():
 
 def test_every_run_is_stored_and_nothing_else(whole):
     assert sorted(path.name for path in whole.rglob("*.*")) == [
-        f"adding-{model}-{seed}.json" for model in ("elman", "tdnn") for seed in (0, 1)
+        f"adding-10-{model}-{seed}.json" for model in ("elman", "tdnn") for seed in (0, 1)
     ]
     assert not (whole / "unfinished").exists()
 
 
 def test_a_record_holds_what_the_report_needs(whole):
-    record = json.loads((whole / "runs" / "adding-tdnn-1.json").read_text())
+    record = json.loads((whole / "runs" / "adding-10-tdnn-1.json").read_text())
     assert record["network"]["receptive_field"] == 27
     assert record["curve"]["step"] == list(range(13))
     assert record["curve"]["loss"][0] is None
@@ -73,9 +73,9 @@ def test_the_parameters_of_the_best_validation_are_tested(tmp_path):
     # With a learning rate that spoils the network, the best is an early one.
     settings = adding(models=("elman",), seeds=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tdnn.compare.run.LEARNING_RATES", {("adding", "elman"): 0.5})
+        patch.setattr("tdnn.compare.defaults.UNTUNED", {("adding", "elman"): Point(0.5, 1.0)})
         compare(settings, tmp_path)
-    record = json.loads((tmp_path / "runs" / "adding-elman-0.json").read_text())
+    record = json.loads((tmp_path / "runs" / "adding-10-elman-0.json").read_text())
     assert record["validation"] < record["curve"]["validation"][-1]
     assert record["best_step"] < 12
     task = AddingTask(10)
@@ -111,7 +111,7 @@ def test_an_interrupted_comparison_goes_on_to_the_same_bits(whole, tmp_path, kin
     assert read_runs(tmp_path) == read_runs(whole)
     assert not (tmp_path / "unfinished").exists()
     if kind == "advanced":  # the epochs done before are not done again
-        first_run = events.log[: events.log.index(("run_finished", ("adding", "elman", 0)))]
+        first_run = events.log[: events.log.index(("run_finished", ("adding-10", "elman", 0)))]
         assert sum(seen == "advanced" for seen, _ in first_run) == 12 - n + 1
 
 
@@ -145,7 +145,7 @@ def test_a_killed_comparison_goes_on_to_the_same_bits(whole, tmp_path):
 
     with pytest.raises(Killed):
         compare(adding(), tmp_path, Events("advanced", 5, kill))
-    assert len(list((tmp_path / "unfinished").iterdir())) == 2
+    assert len(list((tmp_path / "unfinished").glob("*-0-*.npz"))) == 2
     compare(adding(), tmp_path)
     assert read_runs(tmp_path) == read_runs(whole)
 
@@ -163,15 +163,14 @@ def test_the_number_of_threads_changes_no_result(whole, tmp_path):
     [
         ({"budget": 3_000}, "budget 2500 there, 3000 now"),
         ({"steps": 13}, "steps 12 there, 13 now"),
-        ({"length": 11}, "length 10 there, 11 now"),
         ({"threads": 2}, "threads 1 there, 2 now"),
+        ({"tune": True}, "tuned false there, true now"),
     ],
 )
 def test_other_settings_are_not_mixed_in(whole, more, words):
     before = read_runs(whole)
-    wishes = {"budget": 2_500, "length": 10, "seeds": 2, "steps": 12, "threads": 1, **more}
     with pytest.raises(ComparisonError, match="results made with other settings") as caught:
-        compare(Settings(tasks=("adding",), **wishes), whole)
+        compare(adding(**more), whole)
     assert words in caught.value.problem
     assert "another folder" in caught.value.hint
     assert read_runs(whole) == before
@@ -188,7 +187,7 @@ def test_a_run_that_diverges_is_finished_and_says_so(tmp_path, monkeypatch):
 
     monkeypatch.setattr(AddingTask, "batches", with_inf)
     compare(adding(models=("tdnn",), seeds=1), tmp_path)
-    record = json.loads((tmp_path / "runs" / "adding-tdnn-0.json").read_text())
+    record = json.loads((tmp_path / "runs" / "adding-10-tdnn-0.json").read_text())
     assert record["diverged"] is True
     assert record["curve"]["step"] == [0, 1, 2, 3]
     assert np.isfinite(record["score"])
@@ -226,8 +225,8 @@ def test_the_mean_loss_is_over_predictions_not_batches():
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 99}', "no json"])
 def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "adding-elman-0.json").write_text(content)
-    with pytest.raises(ComparisonError, match=r"adding-elman-0\.json"):
+    (tmp_path / "runs" / "adding-10-elman-0.json").write_text(content)
+    with pytest.raises(ComparisonError, match=r"adding-10-elman-0\.json"):
         Store(tmp_path).load()
 
 

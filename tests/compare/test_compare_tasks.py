@@ -105,7 +105,7 @@ def test_validation_and_test_sets_differ_and_are_fixed():
 
 @pytest.mark.parametrize("make", TASKS.values())
 def test_a_class_says_all_that_the_list_and_the_report_need(make):
-    for name in ("name", "title", "description", "about", "metric", "unit", "loss", "readout"):
+    for name in ("name", "title", "description", "about", "metric", "unit", "loss", "source"):
         assert isinstance(getattr(make, name), str)
 
 

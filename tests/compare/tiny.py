@@ -5,17 +5,18 @@ import json
 from tdnn.compare.progress import Progress
 from tdnn.compare.settings import Settings
 
-TINY = {"seeds": 2, "steps": 12, "threads": 1}
+TINY = {"models": ("elman", "tdnn"), "seeds": 2, "steps": 12, "threads": 1, "tune": False}
 
 
 def adding(**more):
     """Two models, two seeds, sequences of ten steps."""
-    return Settings(tasks=("adding",), budget=2_500, length=10, **{**TINY, **more})
+    return Settings(**{"tasks": ("adding",), "budget": 2_500, "length": 10, **TINY, **more})
 
 
 def both(text, **more):
-    """Both tasks; `text` is the path of a small text."""
-    return Settings(budget=6_000, length=10, text=text, **{**TINY, **more})
+    """Two tasks; `text` is the path of a small text."""
+    tasks = ("char", "adding")
+    return Settings(tasks=tasks, budget=6_000, length=10, text=text, **{**TINY, **more})
 
 
 def write_text(path):
@@ -52,11 +53,17 @@ class Events(Progress):
     def start(self, total, stored, steps):
         self.note("start", (total, stored, steps))
 
+    def trial_started(self, plan, model, seed):
+        self.note("trial_started", (plan.task.key, model, seed))
+
+    def tuned(self, record):
+        self.note("tuned", (record["task"], record["model"]))
+
     def run_started(self, plan, model, seed):
-        self.note("run_started", (plan.task.name, model, seed))
+        self.note("run_started", (plan.task.key, model, seed))
 
     def advanced(self, row, steps):
-        self.note("advanced", row["step"])
+        self.note("advanced", None if row is None else row["step"])
 
     def run_finished(self, record):
         self.note("run_finished", (record["task"], record["model"], record["seed"]))

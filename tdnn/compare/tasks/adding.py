@@ -1,19 +1,16 @@
 """The adding problem of Hochreiter and Schmidhuber (1997)."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 
-from tdnn.compare.errors import ComparisonError
-from tdnn.compare.tasks.base import Batch, Reference, Task
+from tdnn.compare.tasks.base import Batch, Reference
+from tdnn.compare.tasks.drawn import DrawnTask
 
-SHORTEST = 4
-EVALUATED = 1_000  # sequences of the validation set, and of the test set
+__all__ = ["AddingTask"]
+
 MEAN_TARGET = 1.0
 
 
-class AddingTask(Task):
+class AddingTask(DrawnTask):
     """Add the two marked numbers of a sequence; the metric is the mean squared error.
 
     Parameters
@@ -22,6 +19,11 @@ class AddingTask(Task):
         Steps T of a sequence, at least 4.
     batch_size : int
         Sequences per update.
+
+    Raises
+    ------
+    ComparisonError
+        If `length` is too small.
 
     Notes
     -----
@@ -40,7 +42,7 @@ class AddingTask(Task):
 
     name = "adding"
     title = "Adding problem"
-    description = "the sum of two marked numbers, due after the last of T steps (--length T)"
+    description = "the sum of two marked numbers, due after the last of T steps (adding:T)"
     about = (
         "A sequence holds numbers drawn uniformly from [0, 1] and, in a second channel, two marks, "
         "one in each half. The sum of the two marked numbers is due after the last step "
@@ -52,54 +54,25 @@ class AddingTask(Task):
     loss = "squared"
     readout = "last"
     tokens = False
+    source = "Hochreiter & Schmidhuber 1997; set-up of Bai, Kolter & Koltun 2018, arXiv 1803.01271"
+    shortest = 4
+    usual = "100, 200, 400 and 600"
 
     def __init__(self, length: int, *, batch_size: int = 32) -> None:
-        if length < SHORTEST:
-            raise ComparisonError(
-                f"--length: expected at least {SHORTEST} steps, got {length}",
-                "the usual lengths are 50 to 600",
-            )
-        self.length, self.batch_size = length, batch_size
+        super().__init__(length, batch_size=batch_size)
         self.input_size, self.output_size = 2, 1
-        self.context = length
-        self._validation = draw(np.random.default_rng([length, 2]), length, EVALUATED)
-        self._test = draw(np.random.default_rng([length, 3]), length, EVALUATED)
-
-    def options(self) -> dict[str, Any]:
-        return {"length": self.length, "batch_size": self.batch_size, "evaluated": EVALUATED}
-
-    def facts(self) -> dict[str, Any]:
-        return {
-            "steps per sequence": self.length,
-            "sequences (validation, test)": f"{EVALUATED:,} / {EVALUATED:,}",
-            "training sequences": "drawn afresh for every update",
-        }
+        self.context = self.memory = length
 
     def references(self) -> list[Reference]:
-        error = float(np.square(self._test.targets - MEAN_TARGET).mean())
-        return [Reference("always the mean", error)]
+        targets = np.concatenate([batch.targets for batch in self._test])
+        return [Reference("always the mean", float(np.square(targets - MEAN_TARGET).mean()))]
 
-    def batches(self, seed: int, epoch: int, steps: int) -> Iterator[Batch]:
-        rng = np.random.default_rng([seed, epoch, 1])
-        for _ in range(steps):
-            yield draw(rng, self.length, self.batch_size)
-
-    def validation(self) -> list[Batch]:
-        return [self._validation]
-
-    def test(self) -> list[Batch]:
-        return [self._test]
-
-    def score(self, mean_loss: float) -> float:
-        return mean_loss
-
-
-def draw(rng: np.random.Generator, length: int, rows: int) -> Batch:
-    """Sequences (length, rows, 2) of the adding problem, and their sums (rows, 1), float32."""
-    x = np.zeros((length, rows, 2), np.float32)
-    x[:, :, 0] = rng.random((length, rows), np.float32)
-    row, half = np.arange(rows), length // 2
-    first = rng.integers(0, half, rows)
-    second = rng.integers(half, length, rows)
-    x[first, row, 1] = x[second, row, 1] = 1.0
-    return Batch(x, (x[first, row, 0] + x[second, row, 0])[:, None])
+    def draw(self, rng: np.random.Generator, rows: int) -> Batch:
+        """Sequences (T, rows, 2) and their sums (rows, 1), float32."""
+        x = np.zeros((self.length, rows, 2), np.float32)
+        x[:, :, 0] = rng.random((self.length, rows), np.float32)
+        row, half = np.arange(rows), self.length // 2
+        first = rng.integers(0, half, rows)
+        second = rng.integers(half, self.length, rows)
+        x[first, row, 1] = x[second, row, 1] = 1.0
+        return Batch(x, (x[first, row, 0] + x[second, row, 0])[:, None])

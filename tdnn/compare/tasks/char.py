@@ -92,10 +92,12 @@ class CharTask(Task):
     loss = "softmax"
     readout = "each"
     tokens = True
+    takes = "text"
+    source = "Shannon 1951; as a test of networks Bai, Kolter & Koltun 2018, arXiv 1803.01271"
 
     def __init__(self, path: Path | None = None, *, window: int = 64, batch_size: int = 32) -> None:
         text = python_documentation() if path is None else read_text(path)
-        self.source = (
+        self.text_name = (
             "documentation inside Python (pydoc_data.topics)" if path is None else path.name
         )
         self.sha256 = hashlib.sha256(text.encode("utf-8")).hexdigest()
@@ -111,7 +113,7 @@ class CharTask(Task):
             "test": codes[second:][: EVALUATED_AT_MOST + 1],
         }
         self.input_size = self.output_size = len(self.alphabet) + 1
-        self.context = 32
+        self.context, self.memory = 32, None
 
     def options(self) -> dict[str, Any]:
         return {
@@ -124,7 +126,7 @@ class CharTask(Task):
     def facts(self) -> dict[str, Any]:
         unseen = int((self.parts["test"] == len(self.alphabet)).sum())
         return {
-            "text": self.source,
+            "text": self.text_name,
             "sha256": self.sha256,
             "characters (training, validation, test)": " / ".join(
                 f"{part.size:,}" for part in self.parts.values()

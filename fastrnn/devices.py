@@ -21,12 +21,15 @@ __all__ = [
     "DEVICES",
     "DeviceArguments",
     "arguments",
+    "as_number",
     "device_of",
     "kernel",
     "moved",
     "on_gpu",
     "on_host",
+    "overwrite",
     "refuse_gpu",
+    "to_gpu",
 ]
 
 DEVICES = ("cpu", "cuda")
@@ -107,10 +110,10 @@ class DeviceArguments(Arguments):
         self._library = library_of(first)
         self._first = original(first)
         self.stream: int | None = None
-        self.stream = self._view(name, first).stream
+        self.stream = self.view(name, first).stream
 
     def floats(self, name: str, value: Any, axes: str) -> Any:
-        array = self._view(name, value)
+        array = self.view(name, value)
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name}: expected {self._floats()}, got {array.dtype}")
         self.sizes = with_shape(self.sizes, name, axes, array.shape)
@@ -120,10 +123,8 @@ class DeviceArguments(Arguments):
     def optional(self, name: str, value: Any, axes: str) -> Any:
         return None if value is None else self.floats(name, value, axes)
 
-    def inputs(
-        self, name: str, value: Any, axes: str = "T B p", ids_are: str = "token ids"
-    ) -> Any:
-        array, ids = self._view(name, value), axes.rsplit(maxsplit=1)[0]
+    def inputs(self, name: str, value: Any, axes: str = "T B p", ids_are: str = "token ids") -> Any:
+        array, ids = self.view(name, value), axes.rsplit(maxsplit=1)[0]
         if array.dtype.kind == "f":
             return self.floats(name, array, axes)
         if array.dtype.kind in "iu" and len(array.shape) == len(ids.split()):
@@ -146,10 +147,14 @@ class DeviceArguments(Arguments):
     def lengths(self, value: Any, name: str = "lengths") -> Any:
         return None if value is None else self.integers(name, value, "B")
 
+    def weights(self, name: str, value: Any, axes: str) -> Any:
+        """Return the weights of a loss as float64; None stays None."""
+        return None if value is None else self._typed(name, value, axes, np.float64)
+
     def in_range(self, name: str, ids: Any, size: int, lengths: Any = None) -> None:
         """Do nothing: the GPU would have to be waited for."""
 
-    def empty(self, axes: str, dtype: DTypeLike = None) -> Any:
+    def empty(self, axes: str, dtype: DTypeLike | None = None) -> Any:
         """Return a view of a new array of the first one's library; its sizes are known by now."""
         kind = np.dtype(self.dtype if dtype is None else dtype)
         made = self._library.empty(self._first, self.shape(axes), kind, self.stream)
@@ -158,6 +163,12 @@ class DeviceArguments(Arguments):
     def copied(self, host: NDArray[Any]) -> Any:
         """Return a copy of a NumPy array on the GPU."""
         return self._launching.copy_to_device(host, self.stream)
+
+    def zeros_like(self, array: Any) -> Any:
+        """Return a view of new zeros of a view's shape and dtype."""
+        made = self._launching.empty(array.shape, array.dtype, self.stream)
+        self._launching.fill(made, 0)
+        return made
 
     def run(self, path: str, *operands: Any) -> Any:
         """Call a kernel's launcher; return its results as arrays of the first one's library."""
@@ -176,21 +187,20 @@ class DeviceArguments(Arguments):
         return self._library.wrap(value)
 
     def _typed(self, name: str, value: Any, axes: str, dtype: DTypeLike) -> Any:
-        array, wanted = self._view(name, value), np.dtype(dtype)
+        array, wanted = self.view(name, value), np.dtype(dtype)
         if array.dtype != wanted:
             array = self._converted(name, array, wanted)
         self.sizes = with_shape(self.sizes, name, axes, array.shape)
         return array
 
     def _converted(self, name: str, array: Any, wanted: np.dtype[Any]) -> Any:
-        """Return other integers as int64, where the array's library can do that."""
+        """Return another dtype without loss as the wanted one, where the array's library can."""
         library = library_of(array)
-        fits = array.dtype.kind in "iu" and array.dtype.itemsize < 8 and wanted.kind == "i"
-        if not fits or not library.converts:
+        if not library.converts or not np.can_cast(array.dtype, wanted):
             raise TypeError(f"{name}: expected {wanted} on a GPU, got {array.dtype}")
-        return self._view(name, library.converted(original(array), wanted))
+        return self.view(name, library.converted(original(array), wanted))
 
-    def _view(self, name: str, value: Any) -> Any:
+    def view(self, name: str, value: Any) -> Any:
         """Return an array on a GPU as a view to work with on this call's stream."""
         if not on_gpu(value):
             kind = "one in CPU memory" if isinstance(value, ndarray) else type(value).__name__
@@ -203,9 +213,12 @@ class DeviceArguments(Arguments):
 
 
 def kernel(path: str) -> Any:
-    """Return what launches a GPU kernel, by file and name: ``"elman.elman_forward"``."""
+    """Return a function of a file of `fastrnn.cuda` by name, such as ``"elman.elman_forward"``.
+
+    Or of `tdnn.cuda`, by its whole name: a place to ask for, which imports nothing before.
+    """
     file, _, name = path.rpartition(".")
-    package = "" if file.startswith("tdnn.") else "fastrnn.cuda."
+    package = "" if file == "tdnn.cuda" else "fastrnn.cuda."
     return getattr(importlib.import_module(package + file), name)
 
 
@@ -218,7 +231,9 @@ def _viewed(launching: Any, name: str, value: Any) -> Any:
             array = _view_of(launching, name, value)
         except (RuntimeError, TypeError, ValueError) as error:
             kind, problem = type(value).__name__, str(error).removeprefix("array: ")
-            raise TypeError(f"{name}: expected an array on a GPU, got a {kind}: {problem}") from None
+            raise TypeError(
+                f"{name}: expected an array on a GPU, got a {kind}: {problem}"
+            ) from None
     return launching.view(array, 0) if array.stream in (None, 1) else array
 
 
@@ -243,6 +258,20 @@ def _launching() -> Any:
     return launching
 
 
+def to_gpu(array: Any) -> Any:
+    """Return an array on a GPU as it is, and a copy there of a NumPy array."""
+    return array if on_gpu(array) else _launching().copy_to_device(array)
+
+
+def overwrite(array: Any, host: NDArray[Any]) -> None:
+    """Copy a NumPy array into one of the same shape and dtype, wherever that is."""
+    if on_gpu(array):
+        launching = _launching()
+        launching.copy_into(_viewed(launching, "array", array), host)
+    else:
+        np.copyto(array, host)
+
+
 def device_of(owner: Any) -> str:
     """Return where the parameters of a layer or model are: ``"cpu"`` or ``"cuda"``."""
     return "cuda" if any(map(on_gpu, owner.parameters().values())) else "cpu"
@@ -254,6 +283,11 @@ def on_host(array: Any) -> NDArray[Any]:
         return array
     launching = _launching()
     return launching.copy_to_host(_viewed(launching, "array", array))
+
+
+def as_number(value: Any) -> float:
+    """Return a number as it is, and one on a GPU, of one element, when it is done."""
+    return float(on_host(value).reshape(-1)[0]) if on_gpu(value) else value
 
 
 def moved(owner: Any, device: str) -> Any:

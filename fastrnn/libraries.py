@@ -109,7 +109,8 @@ _KNOWN: dict[str, Library] = {
 
 def library_of(array: Any) -> Library:
     """Return the library of an array, or of that whose memory a DeviceArray is a view of."""
-    return _library_of_type(type(original(array)))
+    kind: Any = type(original(array))
+    return _library_of_type(kind)
 
 
 def original(array: Any) -> Any:
@@ -121,7 +122,7 @@ def original(array: Any) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _library_of_type(kind: type) -> Library:
+def _library_of_type(kind: Any) -> Library:
     roots = (base.__module__.partition(".")[0] for base in kind.__mro__)
     return next((_KNOWN[root] for root in roots if root in _KNOWN), _ANY)
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.arrays import float_dtype
 from fastrnn.bodies import check_body, check_pair, describe_body, make_body, start_name, takes
+from fastrnn.devices import moved
 from fastrnn.elman import Elman
 from fastrnn.layer import Body, Gradients
 from fastrnn.stack_stream import StackStream
@@ -221,6 +222,10 @@ class Stack:
         """Return a stack as `config` describes it, all of its bodies in the dtype given there."""
         dtype = float_dtype("dtype", config["dtype"]).name
         return cls([make_body(described, dtype=dtype) for described in config["bodies"]])
+
+    def to(self, device: str) -> Self:
+        """Return a copy with its parameters on a device; see `SequenceModel.to`."""
+        return moved(self, device)
 
     @staticmethod
     def sample_config(input_size: int, dtype: str) -> dict[str, Any]:

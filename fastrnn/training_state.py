@@ -1,5 +1,6 @@
 """The state of a training run: what an update changes, what a checkpoint holds."""
 
+import math
 import os
 import threading
 import time
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastrnn.checkpoint import load_arrays, save_arrays
+from fastrnn.devices import on_gpu, on_host, overwrite
 from fastrnn.optimizer_base import check_same
 from fastrnn.optimizers import clip_by_norm
 from fastrnn.truncation import Chunks
@@ -148,6 +150,8 @@ class TrainingState:
         if self._truncation is not None:
             where += f", chunk {position.chunk + 1}"
         _check_finite("loss", value, where)
+        if any(map(on_gpu, gradients.values())) and np.isfinite(clip_by_norm(gradients, math.inf)):
+            return  # looked at together, on the GPU
         for name, gradient in gradients.items():
             _check_finite(f"gradient of {name!r}", gradient, where)
 
@@ -178,7 +182,7 @@ class TrainingState:
         if self._path is None:
             return
         state, settings = self._optimizer.state()
-        arrays = {_PARAMETER + name: w for name, w in self._model.parameters().items()}
+        arrays = {_PARAMETER + name: on_host(w) for name, w in self._model.parameters().items()}
         arrays |= {_OPTIMIZER + name: array for name, array in state.items()}
         position = self.position._asdict()
         position["carried"] = _without_arrays(position["carried"], _CARRIED, arrays)
@@ -219,7 +223,7 @@ class TrainingState:
         self._redraw(sampling)
         self._sampling = sampling
         for name, array in saved.items():
-            np.copyto(parameters[name], array)
+            overwrite(parameters[name], array)
         more = {"rows": tuple(position["rows"])}
         more["carried"] = _with_arrays(position.get("carried", {}), arrays)
         self.position = Position(**position | more)
@@ -241,7 +245,7 @@ class TrainingState:
 
 
 def _check_finite(name: str, value: Any, where: str) -> None:
-    if not np.isfinite(value).all():
+    if not np.isfinite(on_host(value)).all():
         got = f"got {value}" if isinstance(value, float) else "got NaN or infinity"
         raise FloatingPointError(
             f"{name}: expected finite values, {got} in {where}; the parameters are as before"

@@ -112,6 +112,9 @@ def all_cases() -> list[Case]:
 
 def quick_cases() -> list[Case]:
     """Return a few small cells of each group."""
-    cases = [Case("elman", d, B, 128, m, m) for m, B, d in product((128, 512), (1, 32), DIRECTIONS)]
-    cases += [Case(group, d, 32, 128, 128, 128) for group in ("ragged", "float64") for d in DIRECTIONS]
-    return cases + [Case("tdnn", d, 16, 512, 64, 64, (-1, 2)) for d in DIRECTIONS]
+    sizes = product((128, 512), (1, 32), DIRECTIONS)
+    cases = [Case("elman", d, B, 128, m, m) for m, B, d in sizes]
+    for d in DIRECTIONS:
+        cases += [Case(group, d, 32, 128, 128, 128) for group in ("ragged", "float64")]
+        cases.append(Case("tdnn", d, 16, 512, 64, 64, (-1, 2)))
+    return cases

@@ -57,6 +57,7 @@ __all__ = [
     "DeviceArray",
     "DeviceKernel",
     "available",
+    "copy_into",
     "copy_to_device",
     "copy_to_host",
     "device_kernel",
@@ -66,7 +67,9 @@ __all__ = [
     "launch",
     "multiprocessors",
     "require",
+    "synchronize",
     "view",
+    "wait_for",
 ]
 
 _NUMBERS: dict[str, Any] = {
@@ -392,6 +395,17 @@ class Gpu:
         self._call("cuMemcpyDtoHAsync", host.ctypes.data, pointer, host.nbytes, stream)
         self._call("cuStreamSynchronize", stream)
 
+    def wait(self, stream: int, other: int) -> None:
+        """Let what comes to a stream wait for what has come to another one."""
+        event = self._call("cuEventCreate", 2)  # without a time
+        self._call("cuEventRecord", event, other)
+        self._call("cuStreamWaitEvent", stream, event, 0)
+        self._call("cuEventDestroy", event)  # once it has come
+
+    def synchronize(self) -> None:
+        self._device()
+        self._call("cuCtxSynchronize")
+
 
 class _Memory:
     """Owns a piece of device memory."""
@@ -539,6 +553,25 @@ def launch(
 def _three(lengths: Any) -> tuple[int, int, int]:
     parts = (lengths,) if isinstance(lengths, int | np.integer) else tuple(lengths)
     return (*(int(part) for part in parts), 1, 1, 1)[:3]  # type: ignore[return-value]
+
+
+def wait_for(stream: int | None, other: int | None) -> None:
+    """Let what is queued on a stream from now on wait for what has been queued on another one."""
+    if (stream or 0) != (other or 0):
+        device.wait(stream or 0, other or 0)
+
+
+def synchronize() -> None:
+    """Wait until everything that was queued is done."""
+    device.synchronize()
+
+
+def copy_into(array: DeviceArray, host: np.ndarray) -> None:
+    """Copy a NumPy array into a device array of its shape and dtype."""
+    if array.shape != host.shape or array.dtype != host.dtype:
+        raise ValueError(f"host: expected {array!r}, got {host.dtype} of shape {host.shape}")
+    if host.nbytes:
+        device.upload(array.pointer, np.ascontiguousarray(host), array.stream or 0)
 
 
 def multiprocessors() -> int:

@@ -49,7 +49,7 @@ def threads_of(tile):
 
 
 @functools.cache
-def _slices(real, tile):
+def slice_product(real, tile):
     """Return the function that adds a product of two slices to a thread's sums.
 
     A thread's rows lie in groups that fill 16 bytes, so that neighbours read neighbouring numbers.
@@ -81,7 +81,7 @@ def rows_kernel(real, transposed, tile):
     A, B = BM + V, BN + V
     NA, NB = BM * BK // THREADS, BN * BK // THREADS
     A_STEP, B_STEP = BM * V // TM, BN * V // TN
-    add_product = _slices(real, tile)
+    add_product = slice_product(real, tile)
     r = real.__name__
 
     @device_kernel(
@@ -176,7 +176,7 @@ def outer_kernel(real, tile):
     A, B = BM + V, BN + V
     NA, NB = BM * BK // THREADS, BN * BK // THREADS
     A_STEP, B_STEP = BM * V // TM, BN * V // TN
-    add_product = _slices(real, tile)
+    add_product = slice_product(real, tile)
     r = real.__name__
 
     @device_kernel(

@@ -78,7 +78,8 @@ def rows_kernel(real, transposed, tile):
     """Return the kernel of `multiply_rows`, for b (N, K) if transposed, else (K, N)."""
     BM, BN, BK, TM, TN = tile
     THREADS, COLUMNS, V = threads_of(tile), BN // TN, 16 // real().itemsize
-    A, B = BM + V, BN + V
+    A, B, SUMS = BM + V, BN + V, TM * TN
+    SIZE_A, SIZE_B = BK * A, BK * B
     NA, NB = BM * BK // THREADS, BN * BK // THREADS
     A_STEP, B_STEP = BM * V // TM, BN * V // TN
     add_product = slice_product(real, tile)
@@ -92,9 +93,10 @@ def rows_kernel(real, transposed, tile):
     def multiply_rows_kernel(
         a, b, bias, start, states, c, rows, count, M, N, K, listed, mode, code
     ):  # fmt: skip
-        slice_a = cuda.shared.array(BK * A, real)
-        slice_b = cuda.shared.array(BK * B, real)
-        sums = cuda.local.array(TM * TN, real)
+        slice_a = cuda.shared.array(SIZE_A, real)
+        slice_b = cuda.shared.array(SIZE_B, real)
+        sums = cuda.local.array(SUMS, real)
+        results = cuda.local.array(SUMS, real)  # the sums again, not in registers: for long loops
         left = cuda.local.array(TM, real)
         right = cuda.local.array(TN, real)
         next_a = cuda.local.array(NA, real)
@@ -147,6 +149,8 @@ def rows_kernel(real, transposed, tile):
                 else:
                     slice_b[e // BN * B + e % BN] = next_b[s]
             cuda.syncthreads()
+        for i in range(SUMS):
+            results[i] = sums[i]
         for i in range(TM):
             row = row0 + i // V * A_STEP + ty * V + i % V
             if row < height:
@@ -154,7 +158,7 @@ def rows_kernel(real, transposed, tile):
                 for j in range(TN):
                     column = column0 + j // V * B_STEP + tx * V + j % V
                     if column < N:
-                        value = sums[i * TN + j]
+                        value = results[i * TN + j]
                         if mode & _BIAS:
                             value += bias[column]
                         if mode & _START:
@@ -173,7 +177,8 @@ def outer_kernel(real, tile):
     """Return the kernel of `sum_outer`: each part of the sum goes into its own matrix."""
     BM, BN, BK, TM, TN = tile
     THREADS, COLUMNS, V = threads_of(tile), BN // TN, 16 // real().itemsize
-    A, B = BM + V, BN + V
+    A, B, SUMS = BM + V, BN + V, TM * TN
+    SIZE_A, SIZE_B = BK * A, BK * B
     NA, NB = BM * BK // THREADS, BN * BK // THREADS
     A_STEP, B_STEP = BM * V // TM, BN * V // TN
     add_product = slice_product(real, tile)
@@ -186,9 +191,10 @@ def outer_kernel(real, tile):
     def sum_outer_kernel(
         a, b, first, c, rows, before, count, M, N, K, listed, shifted, starts
     ):  # fmt: skip
-        slice_a = cuda.shared.array(BK * A, real)
-        slice_b = cuda.shared.array(BK * B, real)
-        sums = cuda.local.array(TM * TN, real)
+        slice_a = cuda.shared.array(SIZE_A, real)
+        slice_b = cuda.shared.array(SIZE_B, real)
+        sums = cuda.local.array(SUMS, real)
+        results = cuda.local.array(SUMS, real)  # the sums again, not in registers: for long loops
         left = cuda.local.array(TM, real)
         right = cuda.local.array(TN, real)
         next_a = cuda.local.array(NA, real)
@@ -230,14 +236,16 @@ def outer_kernel(real, tile):
                 cuda.syncthreads()
             k0 += BK
             if k0 >= end or (k0 > begin and (k0 - begin) % CHUNK == 0):
+                for i in range(SUMS):
+                    results[i] = sums[i]
+                    sums[i] = real(0)
                 for i in range(TM):
                     row = row0 + i // V * A_STEP + ty * V + i % V
                     for j in range(TN):
                         column = column0 + j // V * B_STEP + tx * V + j % V
                         if row < M and column < N:
                             at = target + row * N + column
-                            c[at] = sums[i * TN + j] + (c[at] if kept else real(0))
-                        sums[i * TN + j] = real(0)
+                            c[at] = results[i * TN + j] + (c[at] if kept else real(0))
                 kept = True
             if k0 >= end:
                 break

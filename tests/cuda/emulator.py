@@ -407,6 +407,9 @@ class _Cuda:
         if _line() != now.block.launch.skipped:
             _stop("barrier", _line(), lambda a, b: None, None)
 
+    def popc(self, word):
+        return int(word).bit_count()
+
     def syncthreads_or(self, condition):
         return _stop("barrier", _line(), lambda a, b: a or b, bool(condition))
 

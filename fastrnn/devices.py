@@ -175,7 +175,8 @@ class DeviceArguments(Arguments):
         results = kernel(path)(*operands)
         if not isinstance(results, tuple):
             return self.handed_back(results)
-        return type(results)(*map(self.handed_back, results))
+        given = [self.handed_back(result) for result in results]
+        return type(results)(*given) if hasattr(results, "_fields") else tuple(given)
 
     def handed_back(self, value: Any) -> Any:
         """Return a view as an array of the first argument's library, without a copy."""

@@ -407,8 +407,8 @@ class _Cuda:
         if _line() != now.block.launch.skipped:
             _stop("barrier", _line(), lambda a, b: None, None)
 
-    def popc(self, word):
-        return int(word).bit_count()
+    def popc(self, bits):
+        return int(bits & 0xFFFFFFFFFFFFFFFF).bit_count()
 
     def syncthreads_or(self, condition):
         return _stop("barrier", _line(), lambda a, b: a or b, bool(condition))
@@ -445,6 +445,14 @@ def _load16_words(words, at, source, index):
     words[at : at + 4] = _plain(source)[index : index + count].view(np.int32)
 
 
+def _store16_words(target, at, words, index):
+    count = 16 // target.dtype.itemsize
+    if not 0 <= at <= target.size - count:
+        raise IndexError(f"{now!r}: store16_words of elements {at} on, of {target.size}")
+    _noted(target, at, count, write=True)
+    _plain(target)[at : at + count] = words[index : index + 4].view(target.dtype)
+
+
 def _store_strong(target, at, value):
     if not 0 <= at < target.size:
         raise IndexError(f"{now!r}: store_strong of element {at}, of {target.size}")
@@ -466,8 +474,7 @@ _STAND_INS = {
     id(intrinsics.copy16): _copy16,
     id(intrinsics.load16_words): _load16_words,
     id(intrinsics.store_strong): _store_strong,
-    id(intrinsics.as_float): lambda word: np.int32(word).view(np.float32),
-    id(intrinsics.as_double): lambda low, high: np.array([low, high], np.int32).view(np.float64)[0],
+    id(intrinsics.store16_words): _store16_words,
 }
 _made = weakref.WeakKeyDictionary()
 

@@ -1,6 +1,10 @@
-"""Time and gradient error on a GPU; skipped where there is none, or FastRNN has no GPU kernels."""
+"""Time and gradient error on a GPU; skipped where there is none, or FastRNN has no GPU kernels.
+
+The comparison with PyTorch, ``python -m benchmarks.cuda``, is `benchmarks/cuda_peers`.
+"""
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -95,3 +99,9 @@ class GradientError:
 
     def track_error(self, shape: str) -> float:
         return max(float(_error("backward", shape)), LEAST)
+
+
+if __name__ == "__main__":
+    from benchmarks.cuda_peers.__main__ import main
+
+    sys.exit(main())

@@ -22,6 +22,7 @@ __all__ = [
     "Arguments",
     "as_array",
     "choice",
+    "comma",
     "count",
     "filled",
     "float_dtype",
@@ -29,6 +30,7 @@ __all__ = [
     "input_frame",
     "refuse_first",
     "valid_steps",
+    "with_shape",
     "within",
 ]
 
@@ -46,6 +48,8 @@ class _Sizes(dict[str, tuple[int, str]]):
 
 class Arguments:
     """The checks of one call: sizes that share a letter agree, and floats share one dtype."""
+
+    on_gpu = False
 
     def __init__(
         self, sizes: dict[str, tuple[int, str]] | None = None, dtype: np.dtype[Any] | None = None
@@ -66,7 +70,7 @@ class Arguments:
             array = as_array(name, value)
             if array.dtype not in _FLOATS:
                 raise TypeError(f"{name}: expected {self._floats()}, got {_kind(array)}")
-        self.sizes = _with_shape(self.sizes, name, axes, array.shape)
+        self.sizes = with_shape(self.sizes, name, axes, array.shape)
         if array.dtype is not self.dtype:
             self._share_dtype(name, array.dtype)
         return array if array.flags.carray else _copied(array, array.dtype)
@@ -94,8 +98,8 @@ class Arguments:
         if array.dtype.kind in "iu" and array.ndim == len(ids.split()):
             return self.integers(name, array, ids)
         raise TypeError(
-            f"{name}: expected {self._floats()} of shape ({_comma(axes)}) "
-            f"or integer {ids_are} of shape ({_comma(ids)}), "
+            f"{name}: expected {self._floats()} of shape ({comma(axes)}) "
+            f"or integer {ids_are} of shape ({comma(ids)}), "
             f"got {_kind(array)} of shape {array.shape}"
         )
 
@@ -106,10 +110,10 @@ class Arguments:
             array = as_array(name, value)
             if array.dtype.kind not in "iu":
                 raise TypeError(
-                    f"{name}: expected integers of shape ({_comma(axes)}), "
+                    f"{name}: expected integers of shape ({comma(axes)}), "
                     f"got {_kind(array)} of shape {array.shape}"
                 )
-        self.sizes = _with_shape(self.sizes, name, axes, array.shape)
+        self.sizes = with_shape(self.sizes, name, axes, array.shape)
         if array.dtype is _INT64 and array.flags.carray:
             return array
         if array.dtype == np.uint64:  # values above the int64 range stay out of range, not wrapped
@@ -121,10 +125,10 @@ class Arguments:
         array = as_array(name, value)
         if array.dtype != np.bool_:
             raise TypeError(
-                f"{name}: expected bool of shape ({_comma(axes)}), "
+                f"{name}: expected bool of shape ({comma(axes)}), "
                 f"got {_kind(array)} of shape {array.shape}"
             )
-        self.sizes = _with_shape(self.sizes, name, axes, array.shape)
+        self.sizes = with_shape(self.sizes, name, axes, array.shape)
         return array if array.flags.carray else _copied(array, array.dtype)
 
     def lengths(self, value: ArrayLike | None, name: str = "lengths") -> NDArray[np.int64]:
@@ -184,19 +188,19 @@ def _shape(sizes: _Sizes, axes: str) -> tuple[int, ...]:
 
 
 @_cached
-def _with_shape(sizes: _Sizes, name: str, axes: str, shape: tuple[int, ...]) -> _Sizes:
+def with_shape(sizes: _Sizes, name: str, axes: str, shape: tuple[int, ...]) -> _Sizes:
     """Return the sizes and those of one more array, if they agree."""
     letters = axes.split()
     if len(shape) != len(letters):
-        raise ValueError(f"{name}: expected an array of shape ({_comma(axes)}), got shape {shape}")
+        raise ValueError(f"{name}: expected an array of shape ({comma(axes)}), got shape {shape}")
     more = dict(sizes)
     for axis, (letter, size) in enumerate(zip(letters, shape, strict=True)):
         known, owner = more.setdefault(letter, (size, name))
         if size != known and owner == name:
-            raise ValueError(f"{name}: expected shape ({_comma(axes)}), got {shape}")
+            raise ValueError(f"{name}: expected shape ({comma(axes)}), got {shape}")
         if size != known:
             raise ValueError(
-                f"{owner}, {name}: expected {name} of shape ({_comma(axes)}) with "
+                f"{owner}, {name}: expected {name} of shape ({comma(axes)}) with "
                 f"{letter} = {known} as in {owner}, got shape {shape} (axis {axis})"
             )
         if size == 0 and letter not in _MAY_BE_EMPTY:
@@ -282,7 +286,8 @@ def _kind(array: NDArray[Any]) -> str:
     return str(array.dtype)
 
 
-def _comma(axes: str) -> str:
+def comma(axes: str) -> str:
+    """Return axes as a message shows them: ``"T B p"`` as ``T, B, p``."""
     letters = axes.split()
     return letters[0] + "," if len(letters) == 1 else ", ".join(letters)
 

@@ -1,6 +1,6 @@
 """What `fit` takes as data: one batch, an iterable of batches, or a callable that gives one."""
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 __all__ = ["Batches"]
@@ -18,6 +18,9 @@ class Batches:
     data : tuple, iterable or callable
         A tuple ``(x, targets[, lengths[, weights[, resets]]])`` is one batch; else an iterable of
         such, or a callable that takes the epoch's number (from 1) and returns one.
+    stage : callable, optional
+        Takes a batch and returns what the model takes in its place: copies on a GPU. Those of a
+        batch, a list or a tuple of batches are made once.
 
     Raises
     ------
@@ -31,8 +34,15 @@ class Batches:
     [(7, 0), (7, 1)]
     """
 
-    def __init__(self, name: str, data: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        data: Any,
+        stage: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None = None,
+    ) -> None:
         self.name = name
+        self._stage = stage
+        self._kept: dict[int, tuple[Any, ...]] = {}
         self._data: Any = [data] if _is_batch(data) else data
         self._asks = callable(data) and not hasattr(data, "__iter__")
         if not self._asks and not isinstance(data, Iterable):
@@ -69,7 +79,7 @@ class Batches:
         batches, found = iter(source), 0
         for found, batch in enumerate(batches, 1):
             if found > skip:
-                yield self._checked(batch)
+                yield self._staged(found, self._checked(batch))
         if found == 0 and batches is source and number > 1 and not self._asks:
             raise ValueError(
                 f"{self.name}: expected batches in every epoch, got an iterator that was used up "
@@ -84,6 +94,16 @@ class Batches:
                 f"{self.name}: expected the {skip} batches that epoch {number} had before the "
                 f"interruption, got {found}"
             )
+
+    def _staged(self, number: int, batch: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return what stands for a batch, the number-th of its epoch."""
+        if self._stage is None:
+            return batch
+        if not isinstance(self._data, list | tuple):
+            return self._stage(batch)
+        if number not in self._kept:
+            self._kept[number] = self._stage(batch)
+        return self._kept[number]
 
     def _checked(self, batch: Any) -> tuple[Any, ...]:
         if not isinstance(batch, tuple | list):

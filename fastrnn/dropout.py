@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn.devices import DeviceArguments, on_gpu
 from fastrnn.optimizer_base import check_number
 from fastrnn.sampling import Draws
 
@@ -78,9 +79,14 @@ class Dropout(Draws):
         self.restore(state)
 
 
-def dropped(frames: NDArray[Any], factors: NDArray[Any] | None) -> NDArray[Any]:
+def dropped(frames: Any, factors: NDArray[Any] | None) -> Any:
     """Return frames, or the gradient in them, times the factors of `Dropout.factors`."""
-    return frames if factors is None else frames * factors
+    if factors is None:
+        return frames
+    if on_gpu(frames):
+        args = DeviceArguments("frames", frames)
+        return args.run("dropout.dropped", args.floats("frames", frames, "T B m"), factors)
+    return frames * factors
 
 
 def check_training(training: Any) -> bool:

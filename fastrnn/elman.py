@@ -6,7 +6,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastrnn import device_functions
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
+from fastrnn.devices import arguments, moved, on_gpu, refuse_gpu
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.kernels.elman import backward_part, backward_products, forward_part
 from fastrnn.kernels.inputs import empty_input_gradient
@@ -79,6 +81,10 @@ def elman_forward(
     >>> fastrnn.elman_forward(x, U, W, b).h[:, 0, 0].round(4)
     array([0.7616, 0.7616, 0.7616])
     """
+    if on_gpu(x):
+        return device_functions.elman_forward(
+            x, U, W, b, h0, lengths, activation, resets, threads=threads, h_reset=h_reset
+        )
     args = Arguments()
     x = args.inputs("x", x)
     U = args.floats("U", U, "m p")
@@ -142,6 +148,11 @@ def elman_backward(
     >>> fastrnn.elman_backward(np.ones_like(h), x, h, U, W).db.round(4)
     array([1.2599])
     """
+    if on_gpu(dh):
+        return device_functions.elman_backward(
+            dh, x, h, U, W, h0, dh_last, lengths, activation, resets,
+            threads=threads, h_reset=h_reset,
+        )  # fmt: skip
     args = Arguments()
     dh = args.floats("dh", dh, "T B m")
     x = args.inputs("x", x)
@@ -386,6 +397,10 @@ class Elman:
         """Return (0, 1): output frame i stands at input step i."""
         return 0, 1
 
+    def to(self, device: str) -> Self:
+        """Return a copy with its parameters on a device; see `SequenceModel.to`."""
+        return moved(self, device)
+
     def forward(
         self,
         x: ArrayLike,
@@ -406,7 +421,7 @@ class Elman:
         (2, 8)
         """
         sizes = {"p": (self.input_size, "input_size"), "m": (self.hidden_size, "hidden_size")}
-        args = Arguments(sizes, self.dtype)
+        args = arguments("x", x, self.U, sizes, self.dtype)
         state = elman_forward(
             args.inputs("x", x), self.U, self.W, self.b, args.optional("h0", h0, "B m"),
             lengths=lengths, activation=self.activation, threads=threads,
@@ -450,7 +465,8 @@ class Elman:
         """
         if not isinstance(state, ElmanTrace):
             raise TypeError(f"state: expected what forward returned, got {type(state).__name__}")
-        args = Arguments({"m": (self.hidden_size, "hidden_size")}, self.dtype)
+        sizes = {"m": (self.hidden_size, "hidden_size")}
+        args = arguments("dh", dh, self.U, sizes, self.dtype)
         args.floats("state.h", state.h, "T B m")
         dh, dh_last = args.floats("dh", dh, "T B m"), args.optional("dh_last", dh_last, "B m")
         grads = elman_backward(
@@ -492,6 +508,7 @@ class Elman:
         """
         if not isinstance(state, ElmanTrace):
             raise TypeError(f"state: expected what forward returned, got {type(state).__name__}")
+        refuse_gpu("state", state.h)
         T, B, m = state.h.shape
         if count("steps", steps, at_least=0) > T:
             raise ValueError(f"steps: expected an integer from 0 to T = {T}, got {steps}")
@@ -528,6 +545,7 @@ class Elman:
         >>> stream.step(np.zeros((1, 3), np.float32)).shape
         (1, 8)
         """
+        refuse_gpu("stream", self.U)
         args = Arguments()  # the kernel of a step would read beyond the end of a wrong array
         U, W = args.floats("U", self.U, "m p"), args.floats("W", self.W, "m m")
         return ElmanStream(U, W, args.floats("b", self.b, "m"), self.activation, batch_size)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator, refuse_first
+from fastrnn.devices import DeviceArguments, arguments, moved, refuse_gpu
 from fastrnn.jordan_functions import feed_back, jordan_backward, jordan_forward
 from fastrnn.jordan_stream import JordanStream
 from fastrnn.kernels.activations import ACTIVATIONS
@@ -203,6 +204,10 @@ class Jordan:
         """Return (0, 1): output frame i stands at input step i."""
         return 0, 1
 
+    def to(self, device: str) -> Self:
+        """Return a copy with its parameters on a device; see `SequenceModel.to`."""
+        return moved(self, device)
+
     def forward(
         self,
         x: ArrayLike,
@@ -236,7 +241,7 @@ class Jordan:
         >>> layer.forward(x, y).z[:, 0].tolist()
         [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
         """
-        args = self._arguments()
+        args = self._arguments("x", x)
         x = args.inputs("x", x)
         if y is not None:
             y = args.inputs("y", y, "T B q", "classes")
@@ -244,7 +249,8 @@ class Jordan:
             z0 = args.floats("z0", z0, "B q")
         source = self._sampling.generator if rng is None else generator("rng", rng)
         if y is not None and forced is None and self.teacher_forcing < 1:
-            forced = self._sampling.forced(args.shape("T B"), source)
+            drawn = self._sampling.forced(args.shape("T B"), source)
+            forced = args.copied(drawn) if isinstance(args, DeviceArguments) else drawn
         state = jordan_forward(
             x, self.U, self.W, self.b, self.V, self.c,
             y=y, z0=z0, lengths=lengths, activation=self.activation, feedback=self.feedback,
@@ -279,7 +285,7 @@ class Jordan:
         >>> sorted(layer.backward(np.ones_like(trace.o), trace))
         ['U', 'V', 'W', 'b', 'c']
         """
-        args = self._checked(state)
+        args = self._checked(state, "do", do)
         grads = jordan_backward(
             args.floats("do", do, "T B q"), state.x, state.h, state.o, self.U, self.W, self.V,
             y=state.y, z=state.z, z0=state.z0, lengths=state.lengths, activation=self.activation,
@@ -327,7 +333,8 @@ class Jordan:
         >>> np.array_equal(rest.o, whole.o[4:])
         True
         """
-        args = self._checked(state)
+        refuse_gpu("state", self.U)
+        args = self._checked(state, "state.h", None)
         T, B = args.shape("T B")
         if count("steps", steps, at_least=0) > T:
             raise ValueError(f"steps: expected an integer from 0 to T = {T}, got {steps}")
@@ -387,6 +394,7 @@ class Jordan:
         >>> stream.step(np.zeros((1, 3), np.float32)).shape
         (1, 2)
         """
+        refuse_gpu("stream", self.U)
         args = Arguments()  # the kernel of a step would read beyond the end of a wrong array
         U, W = args.floats("U", self.U, "m p"), args.floats("W", self.W, "m q")
         b, V = args.floats("b", self.b, "m"), args.floats("V", self.V, "q m")
@@ -395,19 +403,19 @@ class Jordan:
             weights, self.activation, self.feedback, self._sampling.generator, batch_size
         )
 
-    def _arguments(self) -> Arguments:
+    def _arguments(self, name: str, first: Any) -> Arguments:
         sizes = {
             "p": (self.input_size, "input_size"),
             "m": (self.hidden_size, "hidden_size"),
             "q": (self.output_size, "output_size"),
         }
-        return Arguments(sizes, self.dtype)
+        return arguments(name, first, self.U, sizes, self.dtype)
 
-    def _checked(self, state: JordanTrace) -> Arguments:
+    def _checked(self, state: JordanTrace, name: str, first: Any) -> Arguments:
         """Return this layer's arguments with the sizes of a trace, after checking it."""
         if not isinstance(state, JordanTrace):
             raise TypeError(f"state: expected what forward returned, got {type(state).__name__}")
-        args = self._arguments()
+        args = self._arguments(name, first)
         args.floats("state.h", state.h, "T B m")
         args.floats("state.o", state.o, "T B q")
         args.floats("state.z", state.z, "T B q")

@@ -5,7 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrnn import device_functions
 from fastrnn.arrays import Arguments, choice, filled, generator, refuse_first, valid_steps, within
+from fastrnn.device_functions import check_z
+from fastrnn.devices import on_gpu
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.kernels.feedback import FEEDBACKS, feed_back_rows
 from fastrnn.kernels.inputs import empty_input_gradient
@@ -15,7 +18,6 @@ from fastrnn.threads import share
 
 __all__ = ["feed_back", "jordan_backward", "jordan_forward"]
 
-_ONE_HOT = (FEEDBACKS["argmax"], FEEDBACKS["sample"])
 _BOOL = np.dtype(np.bool_)
 
 
@@ -106,6 +108,11 @@ def jordan_forward(
     >>> fastrnn.jordan_forward(x, U, W, b, V, c, y=[[0], [1], [0]]).h[:, 0, 0].round(4)
     array([0.7616, 0.7616, 0.    ])
     """
+    if on_gpu(x):
+        return device_functions.jordan_forward(
+            x, U, W, b, V, c, y, z0, lengths, activation, feedback, rng, forced, resets,
+            threads=threads,
+        )  # fmt: skip
     args = Arguments()
     x = args.inputs("x", x)
     U = args.floats("U", U, "m p")
@@ -185,6 +192,11 @@ def jordan_backward(
     >>> fastrnn.jordan_backward(do, x, h, o, U, W, V).dc.round(4)
     array([-1.0104,  1.0104])
     """
+    if on_gpu(do):
+        return device_functions.jordan_backward(
+            do, x, h, o, U, W, V, y, z, z0, lengths, activation, feedback, forced, resets,
+            threads=threads,
+        )  # fmt: skip
     args = Arguments()
     do = args.floats("do", do, "T B q")
     x = args.inputs("x", x)
@@ -198,10 +210,7 @@ def jordan_backward(
     fed = _check_fed(args, x, y, z0, lengths, forced, resets)
     code = ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
     back = FEEDBACKS[choice("feedback", feedback, FEEDBACKS)]
-    if z is None and back in _ONE_HOT and (y is None or forced is not None):
-        raise ValueError(
-            f"z: expected what jordan_forward returned, with feedback {feedback!r}, got None"
-        )
+    check_z(feedback, z, y, forced)
 
     dtype = U.dtype
     (B, q), m = fed.z0.shape, len(U)

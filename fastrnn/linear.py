@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn import device_functions
+from fastrnn.devices import on_gpu
 from fastrnn.kernels.linear import (
     linear_backward_rows,
     linear_backward_weights,
@@ -22,6 +24,8 @@ def linear_forward(
     h: Floats, V: Floats, c: Floats, lengths: NDArray[np.int64], threads: int | None
 ) -> Floats:
     """Return o(t) = c + V h(t), zero in padding, of checked arrays."""
+    if on_gpu(h):
+        return device_functions.linear_forward(h, V, c, lengths)
     T, B, m = h.shape
     o = np.empty((T, B, V.shape[0]), V.dtype)
     share(linear_forward_rows, (h, V, c, None, lengths, o), B, threads, T * B * m * V.shape[0])
@@ -32,6 +36,8 @@ def linear_backward(
     do: Floats, h: Floats, V: Floats, lengths: NDArray[np.int64], threads: int | None
 ) -> LinearGrads:
     """Return dh, dV and dc of checked arrays."""
+    if on_gpu(do):
+        return device_functions.linear_backward(do, h, V, lengths)
     q, m = V.shape
     dh, dV, dc = np.empty_like(h), np.empty_like(V), np.empty(q, V.dtype)
     work = h.size * q

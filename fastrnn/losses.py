@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn import kernels
+from fastrnn import device_functions, kernels
 from fastrnn.arrays import Arguments, as_array, choice, filled, refuse_first, valid_steps, within
+from fastrnn.devices import on_gpu
 from fastrnn.results import Loss
 
 __all__ = [
@@ -160,6 +161,8 @@ def _evaluate(
     weights: ArrayLike | None,
     reduction: str,
 ) -> Loss:
+    if on_gpu(o):
+        return device_functions.loss(kind, o, targets, lengths, weights, reduction)
     loss = LOSSES[kind]
     args = Arguments()
     o = args.floats("o", o, "T B q")

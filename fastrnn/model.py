@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastrnn import device_functions, device_model
 from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
 from fastrnn.bodies import check_body, describe_body, takes
 from fastrnn.checkpoint import save_arrays
+from fastrnn.devices import as_number, device_of, moved, on_gpu, on_host, refuse_gpu
 from fastrnn.dropout import Dropout, check_training, dropped
 from fastrnn.layer import Body
 from fastrnn.linear import linear_backward, linear_forward
@@ -176,9 +178,59 @@ class SequenceModel:
             **self._dropout.settings(),
         )  # fmt: skip
         for name, array in model.parameters().items():
-            array[...] = self.parameters()[name]
+            array[...] = on_host(self.parameters()[name])
         model.restore_sampling(self.sampling())
-        return model
+        return model.to("cuda") if self.device == "cuda" else model
+
+    @property
+    def device(self) -> str:
+        """Where the parameters are: ``"cpu"`` or ``"cuda"``."""
+        return device_of(self)
+
+    def to(self, device: str) -> "SequenceModel":
+        """Return a copy of the model with all parameters on a device.
+
+        There it works with arrays that are on the device too: those of CuPy, PyTorch and Numba, and
+        all others with ``__cuda_array_interface__``. What it returns on a GPU are arrays of the
+        library of its argument, on the same stream; `loss` and `loss_and_grad` wait for the loss,
+        which is a float. `fit` takes NumPy arrays as well, and copies them to the GPU once.
+
+        Parameters
+        ----------
+        device : {"cpu", "cuda"}
+            CPU memory, or the current GPU of this thread.
+
+        Returns
+        -------
+        SequenceModel
+
+        Raises
+        ------
+        RuntimeError
+            If there is no GPU, driver or numba-cuda; the message says what would help.
+        TypeError, ValueError
+            If `device` is not as said above.
+
+        Examples
+        --------
+        >>> import fastrnn
+        >>> fastrnn.SequenceModel(fastrnn.Elman(3, 8), 4).to("cpu").device
+        'cpu'
+        """
+        return moved(self, device)
+
+    def staged(self, batch: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a batch of `fit` as the model takes it best: with a model on a GPU, copied there.
+
+        Examples
+        --------
+        >>> import numpy as np, fastrnn
+        >>> model = fastrnn.SequenceModel(fastrnn.Elman(3, 8), 4)
+        >>> batch = np.zeros((5, 2, 3), np.float32), np.zeros((5, 2), int)
+        >>> model.staged(batch) is batch
+        True
+        """
+        return device_model.staged(self, batch) if on_gpu(self._home) else batch
 
     def sampling(self) -> dict[str, Any]:
         """Return what the next random draws depend on, for JSON; empty where nothing is drawn."""
@@ -241,7 +293,7 @@ class SequenceModel:
         (2, 4)
         """
         outputs, _ = self._outputs(x, y, lengths, threads, resets)
-        return outputs if self.readout == "each" else outputs[0]
+        return self._without_time(outputs)
 
     def predict(
         self,
@@ -265,9 +317,15 @@ class SequenceModel:
         """
         outputs, valid = self._outputs(x, y, lengths, threads, resets)
         predict = LOSSES[self.loss_kind].predict
-        if predict is not None:
+        if predict is not None and on_gpu(outputs):
+            device_functions.predict(self.loss_kind, outputs, valid)
+        elif predict is not None:
             predict(outputs, valid, outputs)
-        return outputs if self.readout == "each" else outputs[0]
+        return self._without_time(outputs)
+
+    def _without_time(self, outputs: Any) -> Any:
+        """Return outputs without the axis T where a readout left one frame."""
+        return outputs if self.readout == "each" else outputs.reshape(outputs.shape[1:])
 
     def loss(
         self,
@@ -296,7 +354,7 @@ class SequenceModel:
         if self._fed and forced is None:
             forced = self.body.teacher_forcing > 0
         loss = self._loss(x, targets, lengths, weights, reduction, forced, threads, resets)[0]
-        return loss.value
+        return as_number(loss.value)
 
     def loss_and_grad(
         self,
@@ -373,12 +431,13 @@ class SequenceModel:
             x, targets, lengths, weights, reduction, forced, threads, resets, training
         )
         if self._fed:
-            return loss.value, dict(self.body.backward(loss.do, state, threads=threads))
+            gradients = dict(self.body.backward(loss.do, state, threads=threads))
+            return as_number(loss.value), gradients
         output = linear_backward(loss.do, seen, self.V, seen_lengths, threads)
         d_read = dropped(output.dh, factors)
         dh = read_backward(self.readout, d_read, state.h, _lengths(state))
         gradients = self.body.backward(dh, state, threads=threads)
-        return loss.value, {**gradients, "V": output.dV, "c": output.dc}
+        return as_number(loss.value), {**gradients, "V": output.dV, "c": output.dc}
 
     def stream(self, batch_size: int = 1) -> ModelStream:
         """Return a stream of `batch_size` parallel sequences, at their start.
@@ -390,6 +449,7 @@ class SequenceModel:
         >>> stream.step(np.zeros((1, 3), np.float32)).tolist()
         [[0.25, 0.25, 0.25, 0.25]]
         """
+        refuse_gpu("stream", self._home)
         layer = None if self._fed else self._output_layer()
         return ModelStream(self.body.stream(batch_size), layer, self.loss_kind, self.readout)
 
@@ -409,10 +469,18 @@ class SequenceModel:
             If safetensors is not installed.
         """
         metadata = {"model": self.config(), "sampling": self.sampling()}
-        save_arrays(path, self.parameters(), metadata)
+        arrays = {name: on_host(array) for name, array in self.parameters().items()}
+        save_arrays(path, arrays, metadata)
+
+    @property
+    def _home(self) -> Any:
+        """One of the parameters: it says where the model is."""
+        return next(iter(self.body.parameters().values())) if self._fed else self.V
 
     def _output_layer(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return V and c for the kernels, after checking what may have been assigned to them."""
+        if on_gpu(self.V):
+            return self.V, self.c  # checked where they are used
         args = Arguments({"m": (self.body.output_size, "body")}, self.body.dtype)
         return args.floats("V", self.V, "q m"), args.floats("c", self.c, "q")
 
@@ -468,6 +536,13 @@ class SequenceModel:
         state = self.body.forward(x, lengths=lengths, threads=threads, **more)
         out_lengths = _lengths(state)
         seen, seen_lengths = read(self.readout, state.h, out_lengths)
+        if on_gpu(seen):
+            factors = self._factors(seen) if training else None
+            seen = dropped(seen, factors)
+            loss, seen_lengths = device_model.frame_loss(
+                self, seen, seen_lengths, x, targets, lengths, weights, reduction
+            )
+            return loss, state, seen, seen_lengths, factors
         T, B = np.shape(x)[:2] if self.readout == "each" else seen.shape[:2]
         sizes = {"T": (T, "x"), "B": (B, "x"), "q": (self.output_size, "output_size")}
         args = Arguments(sizes, self.dtype)
@@ -501,6 +576,9 @@ class SequenceModel:
         return self._dropout.factors(seen.shape, seen.dtype)
 
 
-def _lengths(state: Any) -> NDArray[np.int64]:
+def _lengths(state: Any) -> Any:
+    """Return the lengths of a body's frames (B,); on a GPU None may stand for T for all."""
+    if on_gpu(state.h):
+        return state.lengths
     T, B = state.h.shape[:2]
     return np.full(B, T) if state.lengths is None else np.asarray(state.lengths, np.int64)

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastrnn.devices import DeviceArguments, kernel, on_gpu, on_host, to_gpu
+
 __all__ = ["Optimizer", "check_arrays", "check_float", "check_number", "check_same"]
 
 Arrays = dict[str, np.ndarray]
@@ -58,23 +60,34 @@ class Optimizer:
         kept = 1.0 - settings["learning_rate"] * settings.pop("weight_decay")
         check_arrays("parameters", parameters)
         check_arrays("gradients", gradients, writeable=False)
+        zeros_like: Callable[[Any], Any] = np.zeros_like
+        update, shrink = self._kernel, _shrink
+        if any(map(on_gpu, (*parameters.values(), *gradients.values()))):
+            args, parameters, gradients = gpu_views(parameters, gradients)
+            zeros_like, update = args.zeros_like, kernel(f"optimizers.{update.__name__}")
+            shrink = kernel("optimizers.shrink")
         check_same("parameters", parameters, "gradients", gradients)
         if self._state:
+            self._follow(parameters)
             check_same("parameters", parameters, "state of earlier steps", self._any_slot())
         for slot in self._used_slots():
             if slot not in self._state:
-                zeros = {name: np.zeros(w.shape, w.dtype) for name, w in parameters.items()}
-                self._state[slot] = zeros
+                self._state[slot] = {name: zeros_like(w) for name, w in parameters.items()}
         self._step_count += 1
         for name, parameter in parameters.items():
-            flat = np.ascontiguousarray(parameter.reshape(-1))
-            gradient = np.ascontiguousarray(gradients[name].reshape(-1))
+            flat, gradient = _flat(parameter), _flat(gradients[name])
             state = self._slot_arrays(name)
             if kept != 1.0:
-                flat *= flat.dtype.type(kept)
-            self._kernel(flat, gradient, *state, *settings.values(), *self._last_arguments())
-            if not parameter.flags.c_contiguous:
+                shrink(flat, kept)
+            update(flat, gradient, *state, *settings.values(), *self._last_arguments())
+            if not on_gpu(parameter) and not parameter.flags.c_contiguous:
                 parameter[...] = flat.reshape(parameter.shape)
+
+    def _follow(self, parameters: Mapping[str, Any]) -> None:
+        """Bring the state to where the parameters are: a model may have moved, or a state come."""
+        to = to_gpu if any(map(on_gpu, parameters.values())) else on_host
+        for slot, of_slot in self._state.items():
+            self._state[slot] = {name: to(array) for name, array in of_slot.items()}
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
         """Return all that is needed to continue later: copies of the state, and the settings.
@@ -89,7 +102,7 @@ class Optimizer:
             taken); JSON can hold it.
         """
         arrays = {
-            f"{slot}.{name}": array.copy()
+            f"{slot}.{name}": np.array(on_host(array))
             for slot, of_slot in self._state.items()
             for name, array in of_slot.items()
         }
@@ -172,11 +185,44 @@ class Optimizer:
 
     def _slot_arrays(self, name: str) -> list[Any]:
         """Return one parameter's state as flat arrays, in the order of the slots."""
-        return [self._state[slot][name].reshape(-1) for slot in self._slots]
+        return [self._state[slot][name].reshape((-1,)) for slot in self._slots]
 
     def _last_arguments(self) -> tuple[Any, ...]:
         """Return what the kernel takes after the hyperparameters."""
         return ()
+
+
+def _shrink(parameter: np.ndarray, factor: float) -> None:
+    parameter *= parameter.dtype.type(factor)
+
+
+def _flat(array: Any) -> Any:
+    """Return an array with one axis; a copy where it is not in C order."""
+    flat = array.reshape((-1,))
+    return flat if on_gpu(flat) else np.ascontiguousarray(flat)
+
+
+def gpu_views(
+    parameters: Mapping[str, Any], gradients: Mapping[str, Any]
+) -> tuple[DeviceArguments, dict[str, Any], dict[str, Any]]:
+    """Return views of arrays on a GPU, all on the stream of the gradients; and the call's checks.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not on a GPU, or not of float32 or float64.
+    """
+    args = DeviceArguments("gradients", next(iter((gradients or parameters).values())))
+
+    def views(argument: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        found = {}
+        for name, array in arrays.items():
+            called = f"{argument}[{name!r}]"
+            found[name] = args.view(called, array)
+            check_dtype(called, found[name])
+        return found
+
+    return args, views("parameters", parameters), views("gradients", gradients)
 
 
 def check_number(name: str, value: Any) -> float:
@@ -193,6 +239,8 @@ def check_arrays(argument: str, arrays: Any, writeable: bool = True) -> None:
             f"{argument}: expected a dict of name to array, got {type(arrays).__name__}"
         )
     for name, array in arrays.items():
+        if on_gpu(array):
+            continue
         check_float(f"{argument}[{name!r}]", array)
         if writeable and not array.flags.writeable:
             raise ValueError(
@@ -204,6 +252,11 @@ def check_float(argument: str, array: Any) -> None:
     """Refuse what is not an array of float32 or float64."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{argument}: expected a NumPy array, got {type(array).__name__}")
+    check_dtype(argument, array)
+
+
+def check_dtype(argument: str, array: Any) -> None:
+    """Refuse another dtype than float32 and float64."""
     if array.dtype not in (np.float32, np.float64):
         raise TypeError(f"{argument}: expected dtype float32 or float64, got {array.dtype}")
 

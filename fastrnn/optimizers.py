@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn.devices import as_number, kernel, on_gpu
 from fastrnn.kernels.optimizers import adagrad_update, adam_update, rmsprop_update, sgd_update
-from fastrnn.optimizer_base import Optimizer, check_arrays, check_number
+from fastrnn.optimizer_base import Optimizer, check_arrays, check_number, gpu_views
 
 __all__ = ["SGD", "AdaGrad", "Adam", "RMSProp", "clip_by_norm"]
 
@@ -257,6 +258,8 @@ def clip_by_norm(gradients: Mapping[str, np.ndarray], max_norm: float) -> float:
     limit = check_number("max_norm", max_norm)
     if not limit > 0.0:
         raise ValueError(f"max_norm: expected a number above 0, got {max_norm!r}")
+    if any(map(on_gpu, gradients.values())):
+        return as_number(kernel("optimizers.clip_by_norm")(gpu_views({}, gradients)[2], limit))
     norm = math.hypot(*(_norm(gradient) for gradient in gradients.values()))
     if limit < norm < math.inf:
         scale = np.float64(limit / norm)  # float64 even for float32: it may be very small

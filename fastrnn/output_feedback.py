@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrnn import device_model
 from fastrnn.arrays import Arguments, as_array
+from fastrnn.devices import on_gpu
 from fastrnn.losses import LOSSES, check_weights, reduction_weights
 from fastrnn.results import Loss
 
@@ -56,6 +58,8 @@ def fed_forward(
     if y is None:
         return body.forward(x, lengths=lengths, threads=threads, **more)
     _check_feedback(body, loss)
+    if on_gpu(x):
+        return device_model.fed_forward(body, x, y, lengths, threads, more)
     args, x = _arguments(body, x)
     y = _check_targets(args, loss, y)
     forced = np.ones(args.shape("T B"), np.bool_)
@@ -75,6 +79,12 @@ def fed_loss(
     more: dict[str, Any],
 ) -> tuple[Loss, Any]:
     """Return the loss with its gradient in o, and the body's state; the targets are fed."""
+    if on_gpu(x):
+        if forced is not False and (body.teacher_forcing > 0 or forced is not None):
+            _check_feedback(body, loss)
+        return device_model.fed_loss(
+            body, loss, x, targets, lengths, weights, reduction, forced, threads, more
+        )
     kind = LOSSES[loss]
     args, x = _arguments(body, x)
     valid = args.lengths(lengths)

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn import device_functions
+from fastrnn.devices import on_gpu
+
 __all__ = ["READOUTS", "frames_with_target", "read", "read_backward"]
 
 READOUTS = ("each", "last", "mean")
@@ -21,6 +24,8 @@ def read(readout: str, h: Floats, lengths: Lengths) -> tuple[Floats, Lengths]:
     """Return the frames that the output layer sees, and how many of them each sequence has."""
     if readout == "each":
         return h, lengths
+    if on_gpu(h):
+        return device_functions.read(readout, h, lengths)
     T, B, m = h.shape
     some = (lengths > 0).astype(np.int64)
     if T == 0:
@@ -37,6 +42,8 @@ def read_backward(readout: str, d_read: Floats, h: Floats, lengths: Lengths) -> 
     """Return dh from the gradient in the frames that `read` returned."""
     if readout == "each":
         return d_read
+    if on_gpu(h):
+        return device_functions.read_backward(readout, d_read, h, lengths)
     dh = np.zeros_like(h)
     if h.shape[0] == 0:
         return dh

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.arrays import float_dtype, generator
 from fastrnn.bodies import check_body, check_pair, describe_body, make_body, start_name, takes
+from fastrnn.devices import moved
 from fastrnn.dropout import Dropout, check_training, dropped
 from fastrnn.elman import Elman
 from fastrnn.layer import Body, Gradients
@@ -265,6 +266,10 @@ class Stack:
         settings = {key: config[key] for key in ("dropout", "same_mask") if key in config}
         bodies = [make_body(described, dtype=dtype) for described in config["bodies"]]
         return cls(bodies, rng=0, **settings)
+
+    def to(self, device: str) -> Self:
+        """Return a copy with its parameters on a device; see `SequenceModel.to`."""
+        return moved(self, device)
 
     @staticmethod
     def sample_config(input_size: int, dtype: str) -> dict[str, Any]:

@@ -156,8 +156,9 @@ def fit(
     """
     _check_methods("model", model, ("parameters", "loss_and_grad", "loss"))
     _check_methods("optimizer", optimizer, ("step", "state", "restore"))
-    batches = Batches("data", data)
-    checks = None if validation is None else Batches("validation", validation)
+    stage = getattr(model, "staged", None)
+    batches = Batches("data", data, stage)
+    checks = None if validation is None else Batches("validation", validation, stage)
     count("epochs", epochs, at_least=0)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback: expected a callable, got {type(callback).__name__}")

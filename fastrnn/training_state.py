@@ -11,6 +11,7 @@ import numpy as np
 
 from fastrnn.bodies import takes
 from fastrnn.checkpoint import load_arrays, save_arrays
+from fastrnn.devices import on_gpu, on_host, overwrite
 from fastrnn.optimizer_base import check_number, check_same
 from fastrnn.optimizers import clip_by_norm
 from fastrnn.truncation import Chunks
@@ -158,6 +159,8 @@ class TrainingState:
         if self._truncation is not None:
             where += f", chunk {position.chunk + 1}"
         _check_finite("loss", value, where)
+        if any(map(on_gpu, gradients.values())) and np.isfinite(clip_by_norm(gradients, math.inf)):
+            return  # looked at together, on the GPU
         for name, gradient in gradients.items():
             _check_finite(f"gradient of {name!r}", gradient, where)
 
@@ -191,13 +194,13 @@ class TrainingState:
         rows = (*self.position.rows, row)
         if best_epoch(rows) != len(rows):
             return None
-        return {name: np.array(w) for name, w in self._model.parameters().items()}
+        return {name: np.array(on_host(w)) for name, w in self._model.parameters().items()}
 
     def take_best(self) -> None:
         """Give the model the parameters of the epoch with the best validation, if there is one."""
         parameters = self._model.parameters()
         for name, array in self._best.items():
-            np.copyto(parameters[name], array)
+            overwrite(parameters[name], array)
 
     def end_epoch(
         self, row: dict[str, Any], stopped: bool, best: dict[str, np.ndarray] | None
@@ -222,7 +225,7 @@ class TrainingState:
         if self._path is None:
             return
         state, settings = self._optimizer.state()
-        arrays = {_PARAMETER + name: w for name, w in self._model.parameters().items()}
+        arrays = {_PARAMETER + name: on_host(w) for name, w in self._model.parameters().items()}
         arrays |= {_OPTIMIZER + name: array for name, array in state.items()}
         arrays |= {_BEST + name: array for name, array in self._best.items()}
         position = self.position._asdict()
@@ -276,7 +279,7 @@ class TrainingState:
         self._redraw(sampling)
         self._sampling, self._best = sampling, best
         for name, array in saved.items():
-            np.copyto(parameters[name], array)
+            overwrite(parameters[name], array)
         more = {"rows": tuple(position["rows"])}
         more["carried"] = _with_arrays(position.get("carried", {}), arrays)
         self.position = Position(**position | more)
@@ -304,7 +307,7 @@ def best_epoch(rows: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def _check_finite(name: str, value: Any, where: str) -> None:
-    if not np.isfinite(value).all():
+    if not np.isfinite(on_host(value)).all():
         got = f"got {value}" if isinstance(value, float) else "got NaN or infinity"
         raise FloatingPointError(
             f"{name}: expected finite values, {got} in {where}; the parameters are as before"

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.arrays import Arguments, count, filled
+from fastrnn.devices import on_gpu
 from fastrnn.dropout import dropped
 from fastrnn.linear import linear_backward, linear_forward
 from fastrnn.losses import LOSSES, check_weights, divided_weights, weight_sum
@@ -161,6 +162,8 @@ class Chunks:
         training: bool = False,
     ) -> None:
         body = model.body
+        if any(map(on_gpu, model.parameters().values())):
+            raise ValueError(f"truncation: expected None with a model on a GPU, got {truncation!r}")
         self._k1, self._k2 = check_truncation(truncation, body, model.readout)
         sizes = {
             "p": (body.input_size, "input_size"), "q": (model.output_size, "output_size"),

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.arrays import Arguments, as_array, choice, count
+from fastrnn.devices import DeviceArguments, on_gpu
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.kernels.inputs import empty_input_gradient
 from fastrnn.threads import share
@@ -18,6 +19,7 @@ from tdnn.kernels import (
     output_length,
     output_lengths,
 )
+from tdnn.reference import output_length as frame_count
 from tdnn.results import TDNNGrads, TDNNState
 
 __all__ = ["PADDINGS", "check_offsets", "check_padding", "tdnn_backward", "tdnn_forward"]
@@ -88,6 +90,8 @@ def tdnn_forward(
     >>> tdnn.tdnn_forward(x, W, b, (-2, 1)).h[:, 0, 0]
     array([3., 5.])
     """
+    if on_gpu(x):
+        return _forward_on_gpu(x, W, b, offsets, lengths, activation, padding, stride, threads)
     args, x, W, shifts, mode = _check_inputs(x, W, offsets, padding)
     b = args.floats("b", b, "m")
     valid = _check_lengths(args, x, W, lengths)
@@ -146,6 +150,8 @@ def tdnn_backward(
     >>> tdnn.tdnn_backward(np.ones_like(h), x, h, W, (-2, 1)).dW[:, 0, 0]
     array([1., 7.])
     """
+    if on_gpu(dh):
+        return _backward_on_gpu(dh, x, h, W, offsets, lengths, activation, padding, stride, threads)
     args, x, W, shifts, mode = _check_inputs(x, W, offsets, padding)
     stride = count("stride", stride)
     args.know("T_out", output_length(x.shape[0], shifts, mode, stride), "x")
@@ -224,3 +230,47 @@ def _check_lengths(
 def _work(h: NDArray[Any], x: NDArray[Any], W: NDArray[Any]) -> int:
     """Return the number of multiply-adds of one pass."""
     return h.size * W.shape[0] * (W.shape[2] if x.ndim == 3 else 1)
+
+
+def _forward_on_gpu(
+    x: Any, W: Any, b: Any, offsets: ArrayLike, lengths: Any, activation: str, padding: str,
+    stride: int, threads: int | None,
+) -> TDNNState:  # fmt: skip
+    """See `tdnn_forward`."""
+    shifts = _checked_offsets(offsets, padding)
+    args = DeviceArguments("x", x, sizes={"C": (len(shifts), "offsets")}, threads=threads)
+    x = args.inputs("x", x)
+    W, b = args.floats("W", W, "C m p"), args.floats("b", b, "m")
+    lengths = args.lengths(lengths)
+    activation, stride = choice("activation", activation, ACTIVATIONS), count("stride", stride)
+    args.know("T_out", frame_count(x.shape[0], shifts, padding, stride), "x")
+    return args.run(
+        "tdnn.cuda.tdnn_forward", x, W, b, shifts, lengths, activation, padding, stride,
+        args.empty("T_out B m"),
+    )  # fmt: skip
+
+
+def _backward_on_gpu(
+    dh: Any, x: Any, h: Any, W: Any, offsets: ArrayLike, lengths: Any, activation: str,
+    padding: str, stride: int, threads: int | None,
+) -> TDNNGrads:  # fmt: skip
+    """See `tdnn_backward`."""
+    shifts = _checked_offsets(offsets, padding)
+    args = DeviceArguments("dh", dh, sizes={"C": (len(shifts), "offsets")}, threads=threads)
+    x = args.inputs("x", x)
+    W = args.floats("W", W, "C m p")
+    activation, stride = choice("activation", activation, ACTIVATIONS), count("stride", stride)
+    args.know("T_out", frame_count(x.shape[0], shifts, padding, stride), "x")
+    dh, h = args.floats("dh", dh, "T_out B m"), args.floats("h", h, "T_out B m")
+    lengths = args.lengths(lengths)
+    dx = args.empty("T B p") if x.ndim == 3 else None
+    return args.run(
+        "tdnn.cuda.tdnn_backward", dh, x, h, W, shifts, lengths, activation, padding, stride,
+        dx, args.empty("C m p"), args.empty("m"),
+    )  # fmt: skip
+
+
+def _checked_offsets(offsets: ArrayLike, padding: str) -> tuple[int, ...]:
+    shifts = check_offsets("offsets", offsets)
+    check_padding(padding, shifts)
+    return tuple(shifts.tolist())

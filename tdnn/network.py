@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastrnn.arrays import Arguments, choice, count, float_dtype, generator
+from fastrnn.arrays import choice, count, float_dtype, generator
+from fastrnn.devices import arguments, moved, refuse_gpu
 from fastrnn.kernels.activations import ACTIVATIONS
 from fastrnn.layer import Gradients
 from tdnn.layer import PADDINGS, check_padding, tdnn_backward, tdnn_forward
@@ -188,6 +189,10 @@ class TDNN:
         """Return the arguments of a small network, for `fastrnn.warmup`."""
         return {"input_size": input_size, "layers": [(5, (-1, 0)), (5, (0, 1))], "dtype": dtype}
 
+    def to(self, device: str) -> Self:
+        """Return a copy with its parameters on a device; see `fastrnn.SequenceModel.to`."""
+        return moved(self, device)
+
     def forward(
         self, x: ArrayLike, *, lengths: ArrayLike | None = None, threads: int | None = None
     ) -> TDNNTrace:
@@ -201,7 +206,7 @@ class TDNN:
         ((2, 1, 8), array([2]))
         """
         sizes = {"p": (self.input_size, "input_size")}
-        h: ArrayLike = Arguments(sizes, self.dtype).inputs("x", x)
+        h: Any = arguments("x", x, self.biases[0], sizes, self.dtype).inputs("x", x)
         states: list[TDNNState] = []
         for index in range(len(self.weights)):
             states.append(
@@ -248,7 +253,8 @@ class TDNN:
         """
         if not isinstance(state, TDNNTrace):
             raise TypeError(f"state: expected what forward returned, got {type(state).__name__}")
-        args = Arguments({"m": (self.output_size, "output_size")}, self.dtype)
+        sizes = {"m": (self.output_size, "output_size")}
+        args = arguments("dh", dh, self.biases[0], sizes, self.dtype)
         args.floats("state.h", state.h, "T_out B m")
         dh = args.floats("dh", dh, "T_out B m")
         inputs = [(state.x, state.input_lengths)]
@@ -286,6 +292,7 @@ class TDNN:
         >>> stream.step(x_t), stream.step(x_t).shape, len(stream.flush())
         (None, (1, 8), 1)
         """
+        refuse_gpu("stream", self.biases[0])
         batch_size = count("batch_size", batch_size)
         layers = [
             LayerStream(W, b, offsets, stride, self.activation, self.padding, batch_size)

@@ -111,7 +111,7 @@ def test_shapes_looked_up_and_compared_agree(shapes):
             return str(error)
         return dict(args.sizes)
 
-    arrays._with_shape.cache_clear()
+    arrays.with_shape.cache_clear()
     assert sizes() == sizes()
 
 

@@ -55,20 +55,20 @@ class Record:
     others: float
 
 
-_TYPES = {field.name: field.type for field in fields(Record)}
-
-
 class Writer:
-    """Writes records to a CSV file as they come; facts about the run lead, as lines with a #."""
+    """Writes records to a CSV file as they come; facts about the run lead, as lines with a #.
 
-    def __init__(self, file: TextIO, facts: dict[str, str]) -> None:
+    `kind` is the records' dataclass.
+    """
+
+    def __init__(self, file: TextIO, facts: dict[str, str], kind: type = Record) -> None:
         self._file = file
         for name, value in facts.items():
             file.write(f"# {name}: {value}\n")
-        self._rows = csv.DictWriter(file, list(_TYPES), lineterminator="\n")
+        self._rows = csv.DictWriter(file, list(_types(kind)), lineterminator="\n")
         self._rows.writeheader()
 
-    def write(self, records: Iterable[Record]) -> None:
+    def write(self, records: Iterable[Any]) -> None:
         """Append records, and see to it that they outlive an interruption."""
         for record in records:
             values = asdict(record)
@@ -77,8 +77,8 @@ class Writer:
         self._file.flush()
 
 
-def read_csv(path: Path) -> tuple[dict[str, str], list[Record]]:
-    """Return the facts and the records of a file that `Writer` wrote.
+def read_csv(path: Path, kind: Any = Record) -> tuple[dict[str, str], list[Any]]:
+    """Return the facts and the records, of one `kind`, of a file that `Writer` wrote.
 
     Raises
     ------
@@ -93,15 +93,20 @@ def read_csv(path: Path) -> tuple[dict[str, str], list[Record]]:
         else:
             rows.append(line)
     reader = csv.DictReader(rows)
-    if reader.fieldnames != list(_TYPES):
-        raise ValueError(f"expected the columns {', '.join(_TYPES)}")
-    return facts, [_record(row) for row in reader]
+    if reader.fieldnames != list(_types(kind)):
+        raise ValueError(f"expected the columns {', '.join(_types(kind))}")
+    return facts, [_record(row, kind) for row in reader]
 
 
-def _record(row: dict[str, Any]) -> Record:
+def _types(kind: Any) -> dict[str, Any]:
+    return {field.name: field.type for field in fields(kind)}
+
+
+def _record(row: dict[str, Any], kind: Any) -> Any:
+    types = _types(kind)
     if None in row or None in row.values():
-        raise ValueError(f"expected {len(_TYPES)} values in a row, got {row}")
-    return Record(**{name: _TYPES[name](value) for name, value in row.items()})
+        raise ValueError(f"expected {len(types)} values in a row, got {row}")
+    return kind(**{name: types[name](value) for name, value in row.items()})
 
 
 def is_number(value: float) -> bool:

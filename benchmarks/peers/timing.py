@@ -44,6 +44,10 @@ class Contender:
     part: bool = False
 
 
+Block = Callable[[Callable[[], Any], int], tuple[float, float]]
+"""Makes a call some times; returns the mean time of one, and how many cores it kept busy."""
+
+
 def _block(call: Callable[[], Any], repeats: int) -> tuple[float, float]:
     """Return the mean time of one call, and how many cores it kept busy."""
     if repeats > 1:
@@ -55,13 +59,13 @@ def _block(call: Callable[[], Any], repeats: int) -> tuple[float, float]:
     return elapsed / repeats, (time.process_time() - used) / elapsed
 
 
-def _repeats(call: Callable[[], Any]) -> int:
+def _repeats(call: Callable[[], Any], block: Block) -> int:
     """Return how many calls make a block long enough."""
-    single, _ = _block(call, 1)
+    single, _ = block(call, 1)
     if single > 20 * _LEAST_BLOCK:
         return 1
     count = 20 if single * 20 < _LEAST_BLOCK else 1
-    single = min(_block(call, count)[0] for _ in range(3))
+    single = min(block(call, count)[0] for _ in range(3))
     return max(1, int(np.ceil(_LEAST_BLOCK / max(single, 1e-8))))
 
 
@@ -79,7 +83,12 @@ def fastest_variants(contenders: Sequence[Contender]) -> list[Contender]:
 
 
 def measure(
-    contenders: Sequence[Contender], seconds: float, *, pause: float = 0.0, least_rounds: int = 5
+    contenders: Sequence[Contender],
+    seconds: float,
+    *,
+    pause: float = 0.0,
+    least_rounds: int = 5,
+    block: Block = _block,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Time contenders in rounds: in each, every one of them once, in random order.
 
@@ -91,6 +100,8 @@ def measure(
         When to stop, unless there were fewer than `least_rounds` rounds.
     pause : float
         Seconds between two contenders.
+    block : callable
+        Times some calls, by the processor's clock where it is not given.
 
     Returns
     -------
@@ -101,7 +112,7 @@ def measure(
     """
     rng = np.random.default_rng(0)
     begin = time.perf_counter()
-    repeats = [_repeats(contender.call) for contender in contenders]
+    repeats = [_repeats(contender.call, block) for contender in contenders]
     rounds: list[list[float]] = []
     busy: list[list[float]] = []
     collecting = gc.isenabled()
@@ -113,7 +124,7 @@ def measure(
             times, cores = [0.0] * len(contenders), [0.0] * len(contenders)
             for i in rng.permutation(len(contenders)):
                 time.sleep(pause)
-                times[i], cores[i] = _block(contenders[i].call, repeats[i])
+                times[i], cores[i] = block(contenders[i].call, repeats[i])
                 times[i] /= contenders[i].steps
             rounds.append(times)
             busy.append(cores)

@@ -151,9 +151,7 @@ def lag_plot(
     return canvas.svg
 
 
-def flow_plot(
-    flow: "pd.DataFrame", *, looks: Mapping[str, Look], name: str, title: str
-) -> str:
+def flow_plot(flow: "pd.DataFrame", *, looks: Mapping[str, Look], name: str, title: str) -> str:
     """The gradient that arrives `lag` steps before the loss: a line for each model.
 
     Lines are means over seeds (of logarithms), bands reach from the least to the largest. Dotted:

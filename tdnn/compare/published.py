@@ -198,7 +198,7 @@ def _data_names(record: Record) -> str:
 
 
 def _columns(validations: Mapping[str, Scores], lower_is_better: bool) -> dict[str, str]:
-    """column of the published table -> our model."""
+    """Column of the published table -> our model."""
     elman = {name: own for name, own in validations.items() if name.startswith("elman")}
     tdnn = {name: own for name, own in validations.items() if family_of(name) == "TDNN"}
     if "tdnn-dilated" in tdnn:

@@ -144,7 +144,7 @@ def _bootstrap(
 
 
 def differences(first: Scores, second: Scores) -> list[float]:
-    """first - second for each seed that both have, in the order of seeds.
+    """First - second for each seed that both have, in the order of seeds.
 
     Raises
     ------
@@ -238,9 +238,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def improvement(
-    first: Sequence[float], second: Sequence[float], *, lower_is_better: bool
-) -> float:
+def improvement(first: Sequence[float], second: Sequence[float], *, lower_is_better: bool) -> float:
     """How often a run of `first` is better than a run of `second`, ties counted half.
 
     Parameters

@@ -230,7 +230,7 @@ def gap_table(summary: "pd.DataFrame", verdicts: Iterable[Verdict]) -> "pd.DataF
 
 
 def questions(records: Iterable[Record]) -> dict[str, Question]:
-    """task -> what a verdict must know of it."""
+    """Task -> what a verdict must know of it."""
     found = {}
     for record in records:
         about = record["about"]
@@ -245,7 +245,7 @@ def questions(records: Iterable[Record]) -> dict[str, Question]:
 def scores_of(
     records: Iterable[Record], measure: str = "score"
 ) -> dict[str, dict[str, dict[int, float]]]:
-    """task -> model -> seed -> score (or another `measure`), NaN where the run has none."""
+    """Task -> model -> seed -> score (or another `measure`), NaN where the run has none."""
     found: dict[str, dict[str, dict[int, float]]] = {}
     for record in records:
         value = float("nan") if record[measure] is None else record[measure]
@@ -288,4 +288,3 @@ def verdicts_table(groups: Mapping[str, Iterable[Verdict]]) -> "pd.DataFrame":
                "high", "interval", "p_t", "p_holm", "tests", "p_sign_flip", "least_p_sign_flip",
                "improvement", "sentence"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns).astype({"pairs": "Int64"})
-

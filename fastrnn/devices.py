@@ -297,11 +297,20 @@ def moved(owner: Any, device: str) -> Any:
     if where == "cpu":
         there = {id(a): np.array(on_host(a)) for a in owner.parameters().values()}
     else:
+        _check_movable(owner)
         launching = _launching()
         hosts = [(id(a), on_host(a)) for a in owner.parameters().values()]
         there = {key: launching.copy_to_device(host) for key, host in hosts}
         launching.synchronize()  # so that any stream may read them
     return copy.deepcopy(owner, there)
+
+
+def _check_movable(owner: Any) -> None:
+    """Refuse a layer or model of which a part is only made for the CPU: it has no `to`."""
+    if not hasattr(owner, "to"):
+        raise ValueError(f"device: expected 'cpu' with a body of kind {owner.kind!r}, got 'cuda'")
+    for part in (*getattr(owner, "bodies", ()), *filter(None, [getattr(owner, "body", None)])):
+        _check_movable(part)
 
 
 def refuse_gpu(name: str, array: Any) -> None:

@@ -107,7 +107,8 @@ SLOWDOWNS = (
     Plant(
         "start-up: packages imported that are not needed",
         Key("startup.Import.timeraw_fastrnn", ()), "fastrnn/__init__.py",
-        "from fastrnn.model import ", "import matplotlib.pyplot, pandas\nfrom fastrnn.model import ",
+        "from fastrnn.model import ",
+        "import matplotlib.pyplot, pandas\nfrom fastrnn.model import ",
     ),
 )  # fmt: skip
 

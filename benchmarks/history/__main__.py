@@ -96,7 +96,7 @@ def _gate(options: argparse.Namespace) -> int:
     machine = choose_machine(options.results, options.machine)
     base, head = (commit_of(getattr(options, name), name.upper()) for name in ("base", "head"))
     runs, chosen = load_runs(options.results, machine), _patterns(options)
-    first = tuple(find_run(runs, *one).only(chosen) for one in ((base, "BASE"), (head, "HEAD")))
+    first = find_run(runs, base, "BASE").only(chosen), find_run(runs, head, "HEAD").only(chosen)
     found = _judge_twice(options.results, machine, first)
     unconfirmed = [finding for finding in found if finding.kind == "unconfirmed"]
     if options.confirm and unconfirmed:

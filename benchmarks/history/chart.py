@@ -117,7 +117,8 @@ def chart(series: Sequence[Series], commits: Sequence[str], unit: str, title: st
                 f'<circle cx="{x(place):.1f}" cy="{y(float(value.value or 0)):.1f}" r="2.6" '
                 f'fill="{color}"><title>{words}</title></circle>'
             )
-    for one in series:
+    for number, one in enumerate(series):
+        parts.extend(_crosses(one, COLORS[number % len(COLORS)], commits, x))
         parts.extend(_marks(one, x, y))
     return "\n".join([*parts, "</svg>"])
 
@@ -198,6 +199,19 @@ def _band_and_line(
         f'<polyline points="{path(middle)}" fill="none" stroke="{color}" stroke-width="1.8"'
         f"{dashes}/>",
     ]
+
+
+def _crosses(series: Series, color: str, commits: Sequence[str], x: Scale) -> list[str]:
+    """Crosses on the ground: where it failed."""
+    parts = []
+    for place, value in enumerate(series.points):
+        if value is not None and value.status == "failed":
+            words = escape(f"{series.label or series.key}: failed at {commits[place]}")
+            parts.append(
+                f'<text x="{x(place):.1f}" y="{_HEIGHT - _BOTTOM:g}" text-anchor="middle" '
+                f'class="cross" style="fill:{color}">&#215;<title>{words}</title></text>'
+            )
+    return parts
 
 
 def _marks(series: Series, x: Scale, y: Scale) -> list[str]:

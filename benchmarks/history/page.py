@@ -45,6 +45,7 @@ figure { margin: 0; min-width: 0; }
 figure p { margin: 0; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--soft); }
+svg text.cross { font-size: 20px; font-weight: 700; }
 .grid { stroke: #e9edf1; }
 polygon.worse { fill: #b3261e; } polygon.better { fill: #1b7a5c; }
 .legend span { white-space: nowrap; margin-right: 14px; font-size: 13px; }
@@ -251,9 +252,10 @@ def _reading() -> str:
         f"intervals are disjoint, anything else where the ratio is above {FIXED_RATIO:g}; pointing "
         "up, it became worse. One run tells no more: before the gate fails, a second one must "
         "agree.</p>"
-        "<p>A curve is cut where a result is missing, failed or skipped, and where the benchmark "
-        "itself became another. Gradient errors are shares of what is allowed, 0.1 at least: "
-        "above 1 a benchmark fails.</p></section>"
+        "<p>A curve is cut where a result is missing, failed (a cross on the ground) or skipped "
+        "(the commit lacks what is measured), and where the benchmark itself became another. "
+        "Gradient errors are shares of what is allowed, 0.1 at least: above 1 a benchmark "
+        "fails.</p></section>"
     )
 
 

@@ -82,7 +82,7 @@ DEFAULTS: dict[str, tuple[Defaults, Defaults]] = {
     ),
     "parity": (
         Defaults(5_000, 3_000, 5, length=64),
-        Defaults(5_000, 800, 3, length=24),
+        Defaults(5_000, 800, 3, length=64),
     ),
     "delayed-echo": (
         Defaults(10_000, 2_000, 5, length=64),

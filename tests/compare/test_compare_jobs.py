@@ -64,13 +64,17 @@ def test_ctrl_c_ends_all_processes_in_one_line_and_the_next_start_goes_on(tmp_pa
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    for _ in range(3000):  # until training has begun in both
-        if process.poll() is not None or len(list(tmp_path.glob("unfinished/*.best.npz"))) == 2:
-            break
-        time.sleep(0.1)
-    time.sleep(0.5)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, err = process.communicate(timeout=60)
+    try:
+        for _ in range(3000):  # until training has begun in both
+            if process.poll() is not None or len(list(tmp_path.glob("unfinished/*.best.npz"))) == 2:
+                break
+            time.sleep(0.1)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, err = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, err
     assert err.count("\n") == 1, err
     assert err.startswith("rnn-vs-tdnn: interrupted; finished runs are stored")

@@ -134,5 +134,7 @@ def test_an_unusable_text_is_refused(tmp_path, content, message):
 
 
 def test_adding_needs_four_steps():
-    with pytest.raises(ComparisonError, match="--length: expected at least 4 steps, got 3"):
+    with pytest.raises(
+        ComparisonError, match="--length: expected at least 4 steps for adding, got 3"
+    ):
         AddingTask(3)

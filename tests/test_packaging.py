@@ -110,6 +110,7 @@ def test_all_is_every_extra_but_cuda(metadata):
         ("fastrnn.bodies", "jordan", "fastrnn.jordan:Jordan"),
         ("fastrnn.bodies", "stack", "fastrnn.stack:Stack"),
         ("fastrnn.bodies", "tdnn", "tdnn.network:TDNN"),
+        ("fastrnn.bodies", "tdnn-residual", "tdnn.residual:ResidualTDNN"),
     ],
 )
 def test_entry_points_name_what_is_there(contents, group, name, value):

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["FAINT", "INK", "Canvas", "Look", "draw", "logarithmic", "looks", "looks_in", "references", "room_for"]
+__all__ = [
+    "FAINT",
+    "INK",
+    "Canvas",
+    "Look",
+    "draw",
+    "logarithmic",
+    "looks",
+    "looks_in",
+    "references",
+    "room_for",
+]
 
 INK, FAINT = "#33404d", "#6f7b87"
 SIZE = (4.3, 3.1)

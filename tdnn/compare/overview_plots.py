@@ -166,9 +166,7 @@ def cost_plot(
             row = own[own["model"] == model].iloc[0]
             if row["low"] == row["low"]:
                 axes.plot([row[cost]] * 2, [row["low"], row["high"]], color=look.color, lw=2)
-            axes.plot(
-                [row[cost]], [row["mean"]], look.marker, ms=8, color=look.color, label=model
-            )
+            axes.plot([row[cost]], [row["mean"]], look.marker, ms=8, color=look.color, label=model)
         values = own[["mean", "low", "high"]].to_numpy(float)
         if values.size and (values > 0).all() and values.max() > 10 * values.min():
             logarithmic(axes, "y")

@@ -140,7 +140,7 @@ def parallel_in_time(throughput: "pd.DataFrame") -> list[Remark]:
     """
     remarks = []
     for task, own in throughput.groupby("task", sort=True):
-        rates = own.groupby(["model", "length"])["forward_backward"].median().unstack("length")
+        rates = own.pivot_table("forward_backward", "model", "length", "median")
         rates = rates.dropna(axis="columns")
         families = {kind: [name for name in rates.index if family_of(name) == kind]
                     for kind in ("RNN", "TDNN")}  # fmt: skip
@@ -157,8 +157,8 @@ def _sentence(
     task: str, rates: "pd.DataFrame", best: dict[str, str], short: int, long: int, batch: int
 ) -> Remark:
     rnn, tdnn = best["RNN"], best["TDNN"]
-    fast = {name: float(rates.loc[name, long]) for name in (rnn, tdnn)}
-    grown = {name: fast[name] / float(rates.loc[name, short]) for name in (rnn, tdnn)}
+    fast = {name: float(rates[long][name]) for name in (rnn, tdnn)}
+    grown = {name: fast[name] / float(rates[short][name]) for name in (rnn, tdnn)}
     ahead, behind = (tdnn, rnn) if fast[tdnn] >= fast[rnn] else (rnn, tdnn)
     ratio = fast[ahead] / fast[behind]
     sequences = "1 sequence" if batch == 1 else f"{batch} sequences"

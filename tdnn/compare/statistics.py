@@ -96,11 +96,11 @@ def estimate(values: Sequence[float], statistic: str = "mean") -> Estimate:
     if n < BOOTSTRAP_FROM:
         low, high = _student(ordered)
         return Estimate(center, low, high, n, "Student's t")
-    for method, name in (("BCa", "BCa bootstrap"), ("percentile", "percentile bootstrap")):
-        low, high = _bootstrap(ordered, function, method)
-        if math.isfinite(low) and math.isfinite(high):
-            break
-    return Estimate(center, low, high, n, name)
+    low, high = _bootstrap(ordered, function, "BCa")
+    if math.isfinite(low) and math.isfinite(high):
+        return Estimate(center, low, high, n, "BCa bootstrap")
+    low, high = _bootstrap(ordered, function, "percentile")
+    return Estimate(center, low, high, n, "percentile bootstrap")
 
 
 def _mean(values: np.ndarray, axis: int = -1) -> Any:
@@ -144,7 +144,7 @@ def _bootstrap(
 
 
 def differences(first: Scores, second: Scores) -> list[float]:
-    """first - second for each seed that both have, in the order of seeds.
+    """First - second for each seed that both have, in the order of seeds.
 
     Raises
     ------
@@ -238,9 +238,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def improvement(
-    first: Sequence[float], second: Sequence[float], *, lower_is_better: bool
-) -> float:
+def improvement(first: Sequence[float], second: Sequence[float], *, lower_is_better: bool) -> float:
     """How often a run of `first` is better than a run of `second`, ties counted half.
 
     Parameters

@@ -15,7 +15,6 @@ from itertools import combinations
 
 from tdnn.compare.formats import interval, number, p_value
 from tdnn.compare.statistics import (
-    CONFIDENCE,
     Estimate,
     PairedTest,
     Scores,
@@ -315,9 +314,7 @@ def families(
     scores, validations : dict of str to dict of int to float
         model -> seed -> score on the test set, and best score on the validation set.
     """
-    kinds = {
-        kind: sorted(name for name in scores if family_of(name) == kind) for kind in FAMILIES
-    }
+    kinds = {kind: sorted(name for name in scores if family_of(name) == kind) for kind in FAMILIES}
     if not all(kinds.values()):
         return None
     best = {

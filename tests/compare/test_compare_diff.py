@@ -28,7 +28,8 @@ def line(text, task, model):
 
 
 def test_every_kind_of_change(difference):
-    noisy = [score + change for score, change in zip(OLD, (0.01, -0.01, 0.02, -0.015, 0), strict=True)]  # fmt: skip
+    changes = (0.01, -0.01, 0.02, -0.015, 0.0)
+    noisy = [score + change for score, change in zip(OLD, changes, strict=True)]
     higher = [1 - score for score in OLD]
     text = difference(
         [*runs("adding-200", {"elman": OLD, "tdnn": OLD, "elman-2": OLD, "jordan": OLD}),
@@ -46,14 +47,20 @@ def test_every_kind_of_change(difference):
     }
     for pair, word in verdicts.items():
         assert line(text, *pair)[-1] == word, text
-    assert line(text, "adding-200", "elman")[2:5] == ["0.05040", "0.04060", "−0.009800"]
+    assert line(text, "adding-200", "elman")[2:5] == [
+        "0.05040",
+        "0.04060",
+        "\N{MINUS SIGN}0.009800",
+    ]
     assert "3 of 5 rows changed by more than noise" in text
     assert "a small one may be there" in text
     assert "Settings, data, sizes and environments are the same." in text
 
 
 def test_few_seeds_show_nothing(difference):
-    text = difference(runs("adding-200", {"elman": OLD[:2]}), runs("adding-200", {"elman": [0.001] * 2}))  # fmt: skip
+    text = difference(
+        runs("adding-200", {"elman": OLD[:2]}), runs("adding-200", {"elman": [0.001] * 2})
+    )
     assert line(text, "adding-200", "elman")[-3:] == ["too", "few", "seeds"]
     assert "No change can be judged: that takes 3 pairs" in text
 

@@ -350,8 +350,13 @@ def test_a_diverged_run_is_named(out):
 
 
 def test_a_teacher_forced_jordan_on_text_is_called_memoryless(tmp_path):
-    found = caveats(tmp_path, [record("char", "jordan", score=3.0), record("copy-50", "jordan")])
-    assert "has no memory" in found["jordan", "char"]
+    found = caveats(tmp_path, [record("char", "jordan", score=3.0), record("copy-50", "jordan"),
+                               record("music", "jordan", score=9.0)])  # fmt: skip
+    assert (
+        "on next-character text is the present input itself: it has no memory"
+        in (found["jordan", "char"])
+    )
+    assert "on next-frame music is the present input itself" in found["jordan", "music"]
     assert ("jordan", "copy-50") not in found
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("fastrnn", "tdnn")
 # All but these two come with an extra.
 CORE = {"numba", "numpy"}
-EXTRAS = {"all", "bench", "cuda", "io", "peers", "report", "test"}
+EXTRAS = {"all", "bench", "cluster", "cuda", "io", "peers", "report", "test"}
 
 
 def run(*command, cwd, **variables):

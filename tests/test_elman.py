@@ -295,3 +295,21 @@ def test_float32_weight_gradients_over_many_rows(tokens):
     )  # fmt: skip
     for name in ("dW", "dU", "db"):
         assert error(getattr(grads, name), getattr(want, name)) <= 5e-7, name
+
+
+def test_the_start_of_the_recurrent_weights():
+    layers = {
+        name: fastrnn.Elman(3, 7, recurrent_init=name, dtype=np.float64, rng=2)
+        for name in ("orthogonal", "identity")
+    }
+    np.testing.assert_array_equal(layers["identity"].W, np.eye(7))
+    W = layers["orthogonal"].W
+    np.testing.assert_allclose(W @ W.T, np.eye(7), atol=1e-14)
+    assert np.abs(W - np.eye(7)).max() > 0.3
+    default = fastrnn.Elman(3, 7, dtype=np.float64, rng=2)
+    assert_same_bits(default.parameters(), layers["orthogonal"].parameters())
+    np.testing.assert_array_equal(layers["identity"].U, default.U)
+    with pytest.raises(
+        ValueError, match=r"^recurrent_init: expected one of \['orthogonal', 'ident"
+    ):
+        fastrnn.Elman(3, 7, recurrent_init="zeros")

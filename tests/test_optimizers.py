@@ -21,6 +21,7 @@ UPDATES = {
     "adam_update": (2, (0.01, 0.9, 0.999, 1e-8)),
 }
 OPTIMIZERS = [SGD(0.1), SGD(0.1, momentum=0.9), RMSProp(0.01), AdaGrad(0.1), Adam(0.01)]
+OPTIMIZERS += [SGD(0.1, weight_decay=0.2), Adam(0.01, weight_decay=0.2)]
 
 
 def arrays(dtype=np.float64, seed=0):
@@ -131,6 +132,26 @@ def test_step_is_in_place_and_leaves_gradients_alone(optimizer, dtype):
         assert np.all(array != before[name])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", [SGD, RMSProp, AdaGrad, Adam])
+def test_weight_decay_is_decoupled(make, dtype):
+    """The step is that without decay, from parameters that were made smaller before it."""
+    decayed, plain = make(0.1, weight_decay=0.3), make(0.1)
+    ours, theirs = arrays(dtype), arrays(dtype)
+    ours["U"] = np.asfortranarray(ours["U"])
+    for seed in range(3):
+        gradients = arrays(dtype, seed + 1)
+        for array in theirs.values():
+            array *= dtype(1 - 0.1 * 0.3)
+        decayed.step(ours, gradients)
+        plain.step(theirs, gradients)
+        assert_equal(ours, theirs)
+    decayed.learning_rate = 0  # nothing decays then
+    before = copies(ours)
+    decayed.step(ours, arrays(dtype, 9))
+    assert_equal(ours, before)
+
+
 def test_strided_and_fortran_parameters_equal_contiguous_ones():
     plain_w, g = np.arange(12.0).reshape(3, 4), np.linspace(-1, 1, 12).reshape(3, 4)
     strided = np.zeros((6, 8))[::2, ::2]
@@ -189,6 +210,8 @@ BAD_SETTINGS = [
     (SGD, {"learning_rate": 1, "momentum": 1}, ValueError, "momentum: expected 0 <= value < 1"),
     (RMSProp, {"decay": -0.1}, ValueError, "decay: expected 0 <= value < 1, got -0.1"),
     (RMSProp, {"epsilon": math.inf}, ValueError, "epsilon: expected a finite number >= 0, got inf"),
+    (SGD, {"learning_rate": 1, "weight_decay": -1}, ValueError, "weight_decay: expected a finite"),
+    (Adam, {"weight_decay": "1"}, TypeError, "weight_decay: expected a number, got '1'"),
     (AdaGrad, {"epsilon": None}, TypeError, "epsilon: expected a number, got None"),
     (Adam, {"beta1": 1.0}, ValueError, "beta1: expected 0 <= value < 1, got 1.0"),
     (Adam, {"beta2": 2}, ValueError, "beta2: expected 0 <= value < 1, got 2"),

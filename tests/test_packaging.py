@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("fastrnn", "tdnn")
 # All but these two come with an extra.
 CORE = {"numba", "numpy"}
-EXTRAS = {"all", "bench", "cuda", "io", "peers", "report", "test"}
+EXTRAS = {"all", "bench", "cluster", "cuda", "io", "peers", "report", "test"}
 
 
 def run(*command, cwd, **variables):
@@ -110,6 +110,7 @@ def test_all_is_every_extra_but_cuda(metadata):
         ("fastrnn.bodies", "jordan", "fastrnn.jordan:Jordan"),
         ("fastrnn.bodies", "stack", "fastrnn.stack:Stack"),
         ("fastrnn.bodies", "tdnn", "tdnn.network:TDNN"),
+        ("fastrnn.bodies", "tdnn-residual", "tdnn.residual:ResidualTDNN"),
     ],
 )
 def test_entry_points_name_what_is_there(contents, group, name, value):

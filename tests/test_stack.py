@@ -308,8 +308,9 @@ def test_model_over_outputs_that_are_fed_back(tmp_path):
 
 
 def test_what_only_a_highest_body_that_is_fed_has():
-    for name in ("feedback", "teacher_forcing", "sampling", "restore_sampling"):
+    for name in ("feedback", "teacher_forcing"):
         assert hasattr(fed_stack(), name) and not hasattr(make("elman over elman"), name)
+    assert fed_stack().sampling() and make("elman over elman").sampling() == {}
 
 
 # Models

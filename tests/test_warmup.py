@@ -128,13 +128,14 @@ def warm(tmp_path_factory):
 def test_compiles_each_family_and_says_where_it_is_kept(warm):
     cache, lines = warm
     names = ["linear", "losses", "optimizers"]
-    for body in ("elman", "jordan", "stack", "tdnn"):
+    for body in ("elman", "jordan", "stack", "tdnn", "tdnn-residual"):
         names += [body, f"{body} stream"]
     families = lines[: len(names)]
     for name, line in zip(names, families, strict=True):
         assert line.startswith(f"{name}  ")
-        # A stack needs no kernels but those of its bodies.
-        assert (" s  from cache" if name.startswith("stack") else " s  compiled ") in line
+        # A stack needs no kernels but those of its bodies, residual blocks none but a TDNN's.
+        there = name.startswith(("stack", "tdnn-residual"))
+        assert (" s  from cache" if there else " s  compiled ") in line
     kept = [line.removeprefix("kept in ") for line in lines[len(names) :]]
     assert {str(path.parent) for path in files_in(cache)} == set(kept)
 

@@ -29,7 +29,7 @@ def main():
         page = (out / "index.html").read_text("utf-8")
         assert not (outside := OUTSIDE.findall(page)), f"index.html reaches out: {outside[:3]}"
         assert page.count("<svg") >= 2, "index.html has no plots"
-        for name in ("elman", "tdnn", "char", "adding"):
+        for name in ("elman", "tdnn", "char", "adding-12", "copy-12"):
             assert name in page, f"index.html does not name {name}"
         kinds = {path.suffix for path in out.rglob("*") if path.is_file() and path.stat().st_size}
         assert kinds >= {".html", ".csv", ".json", ".md"}, f"only {sorted(kinds)}"

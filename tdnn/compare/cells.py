@@ -30,7 +30,7 @@ class Table:
     """Heads, rows of cells, and which columns hold numbers."""
 
     columns: tuple[str, ...]
-    rows: list[tuple[Cell, ...]]
+    rows: Sequence[tuple[Cell, ...]]
     numeric: frozenset[int]
     head: int = 1  # the column that names a row
 
@@ -121,7 +121,7 @@ def published_table(outcomes: Sequence[Outcome]) -> Table:
         rows.append(
             (
                 Cell(f"{row.name} ({row.metric})"),
-                *(Cell(_as_published(value), (value,)) for value in row.values),
+                *(Cell(_as_published(value), (value,)) for value in row.figures),
                 *(_ours(outcome, column) for column in ("RNN", "TCN")),
                 Cell(outcome.status, (), outcome.status),
                 Cell(outcome.why),
@@ -149,7 +149,7 @@ def _estimate(mean: float | None, low: float | None, high: float | None) -> Cell
     return Cell(f"{formats.number(mean)} [{formats.interval(low, high)}]", (mean, low, high))
 
 
-def _runs(row: Mapping[str, Any]) -> Cell:
+def _runs(row: Mapping[Any, Any]) -> Cell:
     """How many runs, and how many of them have a score where that is less."""
     if row["scores"] == row["seeds"]:
         return Cell(str(row["seeds"]), (row["seeds"],))

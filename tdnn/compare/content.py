@@ -127,6 +127,6 @@ def _ranks(summary: "pd.DataFrame", ranked: tuple[list[str], list[str]]) -> Rank
     lower: dict[str, bool] = {}
     for task in tasks:
         own = summary[summary["task"] == task].set_index("model")
-        means[task] = {name: float(own.loc[name, "mean"]) for name in models}
+        means[task] = {name: float(own["mean"][name]) for name in models}
         lower[task] = bool(own["lower_is_better"].iloc[0])
     return rank_models(means, lower)

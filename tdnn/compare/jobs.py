@@ -159,6 +159,13 @@ def _leave_ctrl_c_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def _end_idle_processes() -> None:
+    """Joblib keeps them for more work, of which there is none."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True)
+
+
 @contextlib.contextmanager
 def open_jobs(count: int, scheduler: str | None) -> Iterator[Jobs]:
     """What does the work of a comparison: `count` processes, or a cluster."""
@@ -170,6 +177,7 @@ def open_jobs(count: int, scheduler: str | None) -> Iterator[Jobs]:
             cluster.close()
     elif count > 1:
         yield Processes(count)
+        _end_idle_processes()
     else:
         yield Here()
 

@@ -200,34 +200,38 @@ def _figures(
     def style(what: str, title: str) -> dict[str, Any]:
         return {"looks": look, "name": f"{short}-{what}", "title": f"{name}: {title}"}
 
-    metric = {"metric": about["metric"]}
-    levels = {"levels": dict(about["references"])}
-    curves, summary = own(content.curves), own(content.summary)
-    found = [
-        ("Test score of each seed", score_plot(
-            own(content.runs), **metric, **levels, **style("score", "test score of each seed"))),
-        ("Validation over updates", learning_curve(
-            curves, "step", **metric, **levels, **style("step", "validation over updates"))),
-        ("Validation over training time", learning_curve(
-            curves, "seconds", **metric, **levels,
-            **style("seconds", "validation over seconds of training"))),
-    ]  # fmt: skip
-    if not (lags := own(content.lags)).empty:
+    def scored(what: str, title: str) -> dict[str, Any]:
+        return {"metric": about["metric"], **style(what, title)}
+
+    levels = dict(about["references"])
+    curves, summary, lags = own(content.curves), own(content.summary), own(content.lags)
+    rates = own(content.throughput)
+    found = {}
+    found["Test score of each seed"] = score_plot(
+        own(content.runs), levels=levels, **scored("score", "test score of each seed")
+    )
+    for by, words in (("step", "updates"), ("seconds", "training time")):
+        found[f"Validation over {words}"] = learning_curve(
+            curves, by, levels=levels, **scored(by, f"validation over {words}")
+        )
+    if not lags.empty:
         label = about.get("lag_label") or "lag, steps"
-        found.append(("Test score over lag", lag_plot(
-            lags, label=label, **metric, **levels, **style("lag", "test score over lag"))))  # fmt: skip
-    for what, column, label in (
-        ("training time", "training_seconds", "seconds of training, median"),
-        ("parameters", "parameters", "parameters"),
-    ):
-        found.append((f"Score against {what}", cost_plot(
-            summary, column, label, **metric, **style(column, f"test score against {what}"))))  # fmt: skip
-    if not (throughput := own(content.throughput)).empty:
-        found.append(("Throughput over sequence length", throughput_plot(
-            throughput, **style("rates", "steps per second over the length"))))  # fmt: skip
-    found.append(("Gradient flow after training", flow_plot(
-        own(content.flow), **style("flow", "norm of the gradient over the steps before the loss"))))  # fmt: skip
-    return [_figure(caption, svg) for caption, svg in found]
+        found["Test score over lag"] = lag_plot(
+            lags, label=label, levels=levels, **scored("lag", "test score over lag")
+        )
+    for column, words in (("training_seconds", "training time"), ("parameters", "parameters")):
+        label = "seconds of training, median" if column == "training_seconds" else words
+        found[f"Test score against {words}"] = cost_plot(
+            summary, column, label, **scored(column, f"test score against {words}")
+        )
+    if not rates.empty:
+        found["Throughput over sequence length"] = throughput_plot(
+            rates, **style("rates", "steps per second over the length of the sequences")
+        )
+    found["Gradient flow after training"] = flow_plot(
+        own(content.flow), **style("flow", "norm of the gradient over the steps before the loss")
+    )
+    return [_figure(caption, svg) for caption, svg in found.items()]
 
 
 def _figure(caption: str, svg: str) -> Figure:

@@ -89,7 +89,8 @@ def score_plot(
     """Test score of every seed, with mean and 95 % interval; arguments as `learning_curve`."""
     own = looks_in(looks, runs)
     with draw(name, title, left=room_for(model for model, _ in own)) as canvas:
-        axes, models = canvas.axes, []
+        axes = canvas.axes
+        models: list[str] = []
         for model, look in own:
             scores = list(runs[runs["model"] == model].sort_values("seed")["score"].dropna())
             place = len(models)

@@ -73,6 +73,9 @@ class Lines(Progress):
         if stored:
             self.write(f"{stored} of {total} runs are stored already and are not made again")
 
+    def measuring(self, plan: Plan, model: str) -> None:
+        self.write(f"{plan.task.key} {model}: measuring its speed")
+
     def tuned(self, record: Record) -> None:
         tuning = record["tuning"]
         chosen = tuning["chosen"]
@@ -106,6 +109,7 @@ class Bar(Lines):
         self._bar = self._tqdm(total=steps, unit="update", file=sys.stderr, leave=False)
 
     def measuring(self, plan: Plan, model: str) -> None:
+        super().measuring(plan, model)
         self._bar.set_description(f"{plan.task.key} {model}: speed")
 
     def trial_started(self, plan: Plan, model: str, seed: int) -> None:  # noqa: ARG002

@@ -34,7 +34,7 @@ class Published:
     ----------
     name, metric, setup : str
         For people.
-    values : tuple of float
+    figures : tuple of float
         In the order of `COLUMNS`.
     family : str
         Our task; "" where there is none.
@@ -51,7 +51,7 @@ class Published:
     name: str
     metric: str
     setup: str
-    values: tuple[float, float, float, float]
+    figures: tuple[float, float, float, float]
     family: str = ""
     length: int | None = None
     data: str = ""
@@ -224,7 +224,7 @@ def _values(scores: Scores) -> list[float]:
 
 def _judge(row: Published, runs: _Runs, winner: str | None, kind: str) -> tuple[str, str]:
     """Status and reason of a row for which both columns were run."""
-    values = dict(zip(COLUMNS, row.values, strict=True))
+    values = dict(zip(COLUMNS, row.figures, strict=True))
     wanted = _order(values["RNN"], values["TCN"], row.lower_is_better)
     ordered = winner == wanted and kind in ("better", "no difference")
     ordering = f"{wanted} is better" if wanted else "no difference"

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Remark", "caveats", "parallel_in_time"]
 
+# Tasks whose target is the next input: what was due at the step before is the input now.
+NEXT_INPUT = {"char": ("character", "text"), "music": ("frame", "music")}
 MORE = 1.1  # growth with length that is more than noise
 
 
@@ -68,22 +70,20 @@ def _short_sight(summary: "pd.DataFrame") -> list[Remark]:
 
 
 def _memoryless(records: Iterable[Record]) -> list[Remark]:
-    tasks = sorted(
-        {
-            record["task"]
-            for record in records
-            if record["model"].startswith("jordan") and record["family"] == "char"
-        }
-    )
+    tasks = {
+        record["task"]: NEXT_INPUT[record["family"]]
+        for record in records
+        if record["model"].startswith("jordan") and record["family"] in NEXT_INPUT
+    }
     return [
         Remark(
             task,
             "jordan",
             f"{task}, jordan: with teacher forcing a Jordan network is fed the previous target, "
-            "which on next-character text is the present input itself: it has no memory, and can "
-            "at best tell which character follows which.",
+            f"which on next-{one} {kind} is the present input itself: it has no memory, and can at "
+            f"best tell which {one} follows which.",
         )
-        for task in tasks
+        for task, (one, kind) in sorted(tasks.items())
     ]
 
 
@@ -140,7 +140,7 @@ def parallel_in_time(throughput: "pd.DataFrame") -> list[Remark]:
     """
     remarks = []
     for task, own in throughput.groupby("task", sort=True):
-        rates = own.groupby(["model", "length"])["forward_backward"].median().unstack("length")
+        rates = own.pivot_table("forward_backward", "model", "length", "median")
         rates = rates.dropna(axis="columns")
         families = {kind: [name for name in rates.index if family_of(name) == kind]
                     for kind in ("RNN", "TDNN")}  # fmt: skip
@@ -157,8 +157,8 @@ def _sentence(
     task: str, rates: "pd.DataFrame", best: dict[str, str], short: int, long: int, batch: int
 ) -> Remark:
     rnn, tdnn = best["RNN"], best["TDNN"]
-    fast = {name: float(rates.loc[name, long]) for name in (rnn, tdnn)}
-    grown = {name: fast[name] / float(rates.loc[name, short]) for name in (rnn, tdnn)}
+    fast = {name: float(rates[long][name]) for name in (rnn, tdnn)}
+    grown = {name: fast[name] / float(rates[short][name]) for name in (rnn, tdnn)}
     ahead, behind = (tdnn, rnn) if fast[tdnn] >= fast[rnn] else (rnn, tdnn)
     ratio = fast[ahead] / fast[behind]
     sequences = "1 sequence" if batch == 1 else f"{batch} sequences"

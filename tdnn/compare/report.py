@@ -125,7 +125,7 @@ def _published_rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """A row for each column of each row of the published table."""
     rows = []
     for outcome in outcomes:
-        for column, value in zip(COLUMNS, outcome.row.values, strict=True):
+        for column, value in zip(COLUMNS, outcome.row.figures, strict=True):
             ours = outcome.ours.get(column)
             rows.append(
                 {

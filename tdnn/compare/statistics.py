@@ -96,11 +96,11 @@ def estimate(values: Sequence[float], statistic: str = "mean") -> Estimate:
     if n < BOOTSTRAP_FROM:
         low, high = _student(ordered)
         return Estimate(center, low, high, n, "Student's t")
-    for method, name in (("BCa", "BCa bootstrap"), ("percentile", "percentile bootstrap")):
-        low, high = _bootstrap(ordered, function, method)
-        if math.isfinite(low) and math.isfinite(high):
-            break
-    return Estimate(center, low, high, n, name)
+    low, high = _bootstrap(ordered, function, "BCa")
+    if math.isfinite(low) and math.isfinite(high):
+        return Estimate(center, low, high, n, "BCa bootstrap")
+    low, high = _bootstrap(ordered, function, "percentile")
+    return Estimate(center, low, high, n, "percentile bootstrap")
 
 
 def _mean(values: np.ndarray, axis: int = -1) -> Any:

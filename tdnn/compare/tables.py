@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "curves_table", "flow_table", "gap_table", "lag_table", "length_table", "questions",
-    "runs_table", "scores_of", "summary_table", "throughput_table", "tuning_table", "verdicts_table",
+    "runs_table", "scores_of", "summary_table", "throughput_table", "tuning_table",
+    "verdicts_table",
 ]  # fmt: skip
 
 
@@ -230,7 +231,7 @@ def gap_table(summary: "pd.DataFrame", verdicts: Iterable[Verdict]) -> "pd.DataF
 
 
 def questions(records: Iterable[Record]) -> dict[str, Question]:
-    """Task -> what a verdict must know of it."""
+    """What a verdict must know of each task, by its key."""
     found = {}
     for record in records:
         about = record["about"]
@@ -245,7 +246,7 @@ def questions(records: Iterable[Record]) -> dict[str, Question]:
 def scores_of(
     records: Iterable[Record], measure: str = "score"
 ) -> dict[str, dict[str, dict[int, float]]]:
-    """Task -> model -> seed -> score (or another `measure`), NaN where the run has none."""
+    """By task, model and seed: the score (or another `measure`); NaN where there is none."""
     found: dict[str, dict[str, dict[int, float]]] = {}
     for record in records:
         value = float("nan") if record[measure] is None else record[measure]
@@ -284,7 +285,7 @@ def verdicts_table(groups: Mapping[str, Iterable[Verdict]]) -> "pd.DataFrame":
                     "sentence": item.sentence,
                 }
             )
-    columns = ["compared", "task", "first", "second", "kind", "winner", "pairs", "difference", "low",
-               "high", "interval", "p_t", "p_holm", "tests", "p_sign_flip", "least_p_sign_flip",
-               "improvement", "sentence"]  # fmt: skip
+    columns = ["compared", "task", "first", "second", "kind", "winner", "pairs", "difference",
+               "low", "high", "interval", "p_t", "p_holm", "tests", "p_sign_flip",
+               "least_p_sign_flip", "improvement", "sentence"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns).astype({"pairs": "Int64"})

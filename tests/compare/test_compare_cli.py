@@ -35,7 +35,7 @@ ERRORS = {
     "no steps": (["run", "--steps", "0"], "--steps: expected an integer", "default"),
     "no budget": (["run", "--budget", "0"], "--budget: expected an integer", "default"),
     "small budget": (["run", "--budget", "10"], "--budget: 10 parameters are too few", "--budget "),
-    "short length": (["run", "--length", "2"], "--length: expected at least 4", "50, 100"),
+    "short length": (["run", "--length", "2"], "--length: expected at least 4", "50 to 600"),
     "length for nothing": (
         ["run", "--tasks", "char", "adding:20", "--length", "50"],
         "--length: it is for the tasks adding, copy, parity and delayed-echo, of which none",
@@ -47,7 +47,7 @@ ERRORS = {
         "--tasks: expected a number of steps behind the colon, got 'adding:long'",
         "adding:200",
     ),
-    "a short length": (["run", "--tasks", "adding:2"], "expected at least 4", "50, 100"),
+    "a short length": (["run", "--tasks", "adding:2"], "expected at least 4", "50 to 600"),
     "a length twice": (["run", "--tasks", "adding:9,adding:09"], "adding-9 is there twice", "once"),
     "data for nothing": (
         ["run", "--tasks", "adding:9", "--data", "FILE"],

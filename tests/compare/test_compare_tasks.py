@@ -107,6 +107,8 @@ def test_validation_and_test_sets_differ_and_are_fixed():
 def test_a_class_says_all_that_the_list_and_the_report_need(make):
     for name in ("name", "title", "description", "about", "metric", "unit", "loss", "source"):
         assert isinstance(getattr(make, name), str)
+    assert make.takes in ("length", "data", "text")
+    assert make.readout in ("each", "last", "mean")
 
 
 def test_predictions_are_counted_per_step_or_per_sequence():
@@ -134,5 +136,7 @@ def test_an_unusable_text_is_refused(tmp_path, content, message):
 
 
 def test_adding_needs_four_steps():
-    with pytest.raises(ComparisonError, match="--length: expected at least 4 steps, got 3"):
+    with pytest.raises(
+        ComparisonError, match="--length: expected at least 4 steps for adding, got 3"
+    ):
         AddingTask(3)

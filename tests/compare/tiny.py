@@ -2,6 +2,7 @@
 
 import json
 
+from tdnn.compare.merging import timeless
 from tdnn.compare.progress import Progress
 from tdnn.compare.settings import Settings
 
@@ -27,13 +28,8 @@ def write_text(path):
     return path
 
 
-def timeless(record):
-    """A record without what a clock measured."""
-    return {name: value for name, value in record.items() if name != "timing"}
-
-
 def read_runs(out):
-    """The records below a folder, without times, by file name."""
+    """The records below a folder, without times and places, by file name."""
     return {path.name: timeless(json.loads(path.read_text())) for path in (out / "runs").iterdir()}
 
 

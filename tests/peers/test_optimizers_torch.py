@@ -16,6 +16,7 @@ PAIRS = [
     (RMSProp(0.02, decay=0.9), lambda p: torch.optim.RMSprop(p, lr=0.02, alpha=0.9)),
     (AdaGrad(), lambda p: torch.optim.Adagrad(p)),
     (Adam(), lambda p: torch.optim.Adam(p)),
+    (Adam(0.05, weight_decay=0.1), lambda p: torch.optim.AdamW(p, 0.05, weight_decay=0.1)),
     (Adam(0.05, 0.8, 0.99, 1e-6), lambda p: torch.optim.Adam(p, 0.05, (0.8, 0.99), 1e-6)),
 ]
 

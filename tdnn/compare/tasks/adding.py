@@ -56,7 +56,7 @@ class AddingTask(DrawnTask):
     tokens = False
     source = "Hochreiter & Schmidhuber 1997; set-up of Bai, Kolter & Koltun 2018, arXiv 1803.01271"
     shortest = 4
-    usual = "100, 200, 400 and 600"
+    usual = "50 to 600"
 
     def __init__(self, length: int, *, batch_size: int = 32) -> None:
         super().__init__(length, batch_size=batch_size)

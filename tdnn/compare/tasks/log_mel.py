@@ -12,6 +12,8 @@ from tdnn.compare.tasks.files import bad_data
 __all__ = ["FILTERS", "RATE", "log_mel", "mel_filters", "read_wav"]
 
 RATE = 8_000  # Hz
+LEAST_RATE = 4_000  # Hz
+LARGEST_RATIO = 1_000  # of the whole numbers that other rates are resampled by
 FRAME, HOP = 200, 80  # samples: 25 ms, 10 ms
 POINTS = 512  # of the transform: twice the frame's power of two, so that no filter is empty
 FILTERS = 40
@@ -37,8 +39,10 @@ def read_wav(content: bytes, name: str) -> np.ndarray:
     except (ValueError, EOFError, OSError, struct.error, TypeError, IndexError, KeyError,
             UnboundLocalError, ZeroDivisionError, MemoryError, OverflowError) as error:  # fmt: skip
         raise bad_data(f"{name} cannot be read as WAV ({error})", HINT) from error
-    if samples.size == 0 or rate < 1:
+    if samples.size == 0:
         raise bad_data(f"{name} holds no samples", HINT)
+    if rate < LEAST_RATE or max(RATE, rate) // math.gcd(RATE, rate) > LARGEST_RATIO:
+        raise bad_data(f"{name} has {rate} samples a second, which cannot be resampled", HINT)
     signal = _scaled(samples)
     if signal.ndim == 2:
         signal = signal.mean(axis=1)

@@ -134,9 +134,9 @@ def _weight(row, lengths, ragged, weights, weighted, B):
 
 
 @device_function
-def _top(o, at, lane, q, lanes):
-    """Return the greatest of the q numbers from o[at] on, to each of the lanes."""
-    top = o[at]
+def _top(o, at, lane, q, lanes, low):
+    """Return the greatest of `low` and the q numbers from o[at] on, to each of the lanes."""
+    top = low
     for i in range(lane, q, lanes):
         top = max(top, o[at + i])
     step = lanes // 2
@@ -185,7 +185,7 @@ def _loss_signature(real: Any, targets: str) -> str:
 
 @cache
 def _softmax_loss(real: Any) -> DeviceKernel:
-    NAN = real(np.nan)
+    NAN, LOW = real(np.nan), real(-np.inf)
 
     @device_kernel(_loss_signature(real, "int64"), launch_bounds=_THREADS)
     def softmax_loss(
@@ -206,7 +206,7 @@ def _softmax_loss(real: Any) -> DeviceKernel:
             size = q
             if w == 0:
                 size = 0
-            top = _top(o, at, lane, size, lanes)
+            top = _top(o, at, lane, size, lanes, LOW)
             total = _exp_sum(o, at, top, lane, size, lanes)
             scale = real(w) / total
             if row < steps:
@@ -313,6 +313,8 @@ def _rows_signature(real: Any) -> str:
 
 @cache
 def _softmax_rows(real: Any) -> DeviceKernel:
+    LOW = real(-np.inf)
+
     @device_kernel(_rows_signature(real), launch_bounds=_THREADS)
     def softmax_rows(o, lengths, ragged, steps, B, q, lanes, yhat):
         """`lanes` threads for each step; all threads of a warp take part in each exchange."""
@@ -322,7 +324,7 @@ def _softmax_rows(real: Any) -> DeviceKernel:
         size = q
         if row >= steps or (ragged != 0 and row // B >= lengths[row % B]):
             size = 0
-        top = _top(o, at, lane, size, lanes)
+        top = _top(o, at, lane, size, lanes, LOW)
         total = _exp_sum(o, at, top, lane, size, lanes)
         if row < steps:
             for i in range(lane, q, lanes):

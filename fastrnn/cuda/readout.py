@@ -1,19 +1,28 @@
 """Which frames of a body a model reads, on the GPU: the twin of `fastrnn.readout`."""
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastrnn.cuda.intrinsics import cuda
 from fastrnn.cuda.launching import DeviceArray, DeviceKernel, device_kernel, empty, launch
 
-__all__ = ["read", "read_backward"]
+__all__ = ["Seen", "read", "read_backward"]
 
 _THREADS = 256
 
 
-def read(readout: str, h: DeviceArray, lengths: DeviceArray) -> tuple[DeviceArray, DeviceArray]:
+class Seen(NamedTuple):
+    """What `read` returns."""
+
+    frames: DeviceArray
+    """h itself for "each", else (1, B, m); zero where a sequence has no frame."""
+    lengths: DeviceArray
+    """How many of them each sequence has, int64 (B,)."""
+
+
+def read(readout: str, h: DeviceArray, lengths: DeviceArray) -> Seen:
     """Return the frames that the output layer sees, and how many of them each sequence has.
 
     Parameters
@@ -24,20 +33,18 @@ def read(readout: str, h: DeviceArray, lengths: DeviceArray) -> tuple[DeviceArra
 
     Returns
     -------
-    frames : DeviceArray
-        h itself for "each", else (1, B, m); zero for a sequence without a frame, as with "last" and
-        "mean" where T is 0.
-    lengths : DeviceArray of int64, shape (B,)
+    Seen
+        frames and lengths.
     """
     if readout == "each":
-        return h, lengths
+        return Seen(h, lengths)
     T, B, m = h.shape
     frames = empty((1, B, m), h.dtype, h.stream)
     some = empty(B, np.int64, h.stream)
     mean = int(readout == "mean")
     kernel, blocks = _read(h.dtype.type), -(-B * m // _THREADS)
     launch(kernel, blocks, _THREADS, h, lengths, mean, T, B, m, frames, some)
-    return frames, some
+    return Seen(frames, some)
 
 
 @cache

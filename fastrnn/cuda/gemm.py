@@ -49,7 +49,7 @@ def threads_of(tile):
 
 
 @functools.cache
-def _slices(real, tile):
+def slice_product(real, tile):
     """Return the function that adds a product of two slices to a thread's sums.
 
     A thread's rows lie in groups that fill 16 bytes, so that neighbours read neighbouring numbers.
@@ -82,7 +82,7 @@ def rows_kernel(real, transposed, tile):
     SIZE_A, SIZE_B = BK * A, BK * B
     NA, NB = BM * BK // THREADS, BN * BK // THREADS
     A_STEP, B_STEP = BM * V // TM, BN * V // TN
-    add_product = _slices(real, tile)
+    add_product = slice_product(real, tile)
     r = real.__name__
 
     @device_kernel(
@@ -181,7 +181,7 @@ def outer_kernel(real, tile):
     SIZE_A, SIZE_B = BK * A, BK * B
     NA, NB = BM * BK // THREADS, BN * BK // THREADS
     A_STEP, B_STEP = BM * V // TM, BN * V // TN
-    add_product = _slices(real, tile)
+    add_product = slice_product(real, tile)
     r = real.__name__
 
     @device_kernel(

@@ -107,9 +107,7 @@ def before_kernel(real):
     """Return the kernel that stores the states before one step: h0's rows where it is fresh."""
     r = real.__name__
 
-    @device_kernel(
-        f"{r}*, {r}*, bool*, {r}*, int64, int64, int64, int64, int32", launch_bounds=256
-    )
+    @device_kernel(f"{r}*, {r}*, bool*, {r}*, int64, int64, int64, int64, int32", launch_bounds=256)
     def states_before(earlier, first, marks, out, t, B, m, starts, marked):
         e = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
         if e < B * m:

@@ -26,8 +26,8 @@ A kernel is a plain Python function over raw pointers and numbers, which returns
 - Functions that kernels call carry `intrinsics.device_function`; they find their type by
   ``T = type(a); T(1)``. Mathematics is `math.tanh`, `math.exp`, ...: of the argument's type.
 - Shared memory is ``cuda.shared.array(SIZE, real)`` and private memory
-  ``cuda.local.array(SIZE, real)``, SIZE being one name of a constant, no expression; loops over private memory must have constant bounds, so that it
-  becomes registers.
+  ``cuda.local.array(SIZE, real)``, SIZE being one name of a constant, no expression; loops over
+  private memory must have constant bounds and short bodies, so that it becomes registers.
 - All threads of a block reach each ``cuda.syncthreads()``. Blocks wait for each other only in a
   launch with ``cooperative=True``, and only through `intrinsics.load16_words`.
 
@@ -146,6 +146,19 @@ class DeviceArray:
         """Return the same bytes, as one axis of elements of another type."""
         count = self.nbytes // np.dtype(dtype).itemsize
         return DeviceArray((count,), dtype, self.pointer, self.stream, self)
+
+    def copy_to_host(self) -> np.ndarray:
+        """Return a copy in NumPy, after waiting for the stream."""
+        return copy_to_host(self)
+
+    def __deepcopy__(self, memo: Any) -> "DeviceArray":
+        return copy_to_device(copy_to_host(self), self.stream)
+
+    def __reduce__(self) -> Any:
+        raise TypeError('memory of a GPU cannot be pickled: .to("cpu") makes a copy that can be')
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("array: expected one in CPU memory, got one on a GPU: use copy_to_host()")
 
     def __repr__(self) -> str:
         return f"DeviceArray(shape={self.shape}, dtype={self.dtype}, pointer={self.pointer:#x})"

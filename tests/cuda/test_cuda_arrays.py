@@ -107,7 +107,9 @@ def test_what_only_the_cpu_does_is_refused(device):
 
 def test_unordered_arrays_of_an_unknown_library_are_refused(device):
     x = FakeArray(HOST["x"], order="F")
-    with pytest.raises(TypeError, match="^x: expected an array on a GPU, got a FakeArray: expected"):
+    with pytest.raises(
+        TypeError, match="^x: expected an array on a GPU, got a FakeArray: expected"
+    ):
         fastrnn.elman_forward(**{**on_device(HOST), "x": x})
 
 
@@ -137,7 +139,9 @@ def test_arrays_are_taken_as_they_lie(device):
 
 def test_the_caller_s_stream(device, monkeypatch):
     waits = []
-    monkeypatch.setattr(type(device), "wait", lambda self, stream, other: waits.append((stream, other)))
+    monkeypatch.setattr(
+        type(device), "wait", lambda self, stream, other: waits.append((stream, other))
+    )
     x, U, h0 = FakeArray(HOST["x"], 77), FakeArray(HOST["U"], 77), FakeArray(np.zeros((B, m)), 5)
     args = DeviceArguments("x", x)
     assert args.inputs("x", x).stream == args.floats("U", U, "m p").stream == 77

@@ -29,7 +29,9 @@ def on_the_cpu():
     for floor in FLOORS:
         compiled = importlib.import_module(floor.format("kernels"))
         plain = importlib.import_module(floor.format("reference"))
-        found |= {name: (getattr(compiled, name), getattr(plain, name)) for name in compiled.__all__}
+        found |= {
+            name: (getattr(compiled, name), getattr(plain, name)) for name in compiled.__all__
+        }
     return found
 
 

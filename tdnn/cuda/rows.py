@@ -153,12 +153,12 @@ def edge_sums(real: Any) -> Any:
         last, j = at // (m * B) % 2, at // (m * B) // 2
         length = inputs[b]
         begin, end = 0, counts[b]
-        if last == 0:
+        if last == 0 and length > 1:
             end = min(end, max(0, -shifts[j] // stride + 1))
-        else:
-            begin = max(0, -((shifts[j] - (length - 1)) // stride))
-            if length <= 1:
-                begin = end
+        elif last == 1:
+            begin = end
+            if length > 1:
+                begin = max(0, -((shifts[j] - (length - 1)) // stride))
         total = real(0)
         for i in range(begin, end):
             total += da[(i * B + b) * m + unit]

@@ -26,6 +26,7 @@ KERNELS = {
     "tdnn count_frames": rows.count_frames,
     "tdnn list_windows": rows.list_windows,
     "tdnn list_inputs": rows.list_inputs,
+    "tdnn list_step": rows.list_step,
     "tdnn edge_sums": rows.edge_sums(F),
     "tdnn slopes": passes._slopes(F),
     "tdnn copy": passes._copy(F),

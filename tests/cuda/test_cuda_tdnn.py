@@ -147,6 +147,26 @@ def test_bits_of_a_sequence_do_not_depend_on_the_others():
         assert got[name][:, 1].tobytes() == expected[name][:, 0].tobytes()
 
 
+@pytest.mark.parametrize("tokens", [True, False])
+def test_steps_as_the_reference(tokens):
+    rng = np.random.default_rng(6)
+    W, b = rng.standard_normal((3, 4, 5)), rng.standard_normal(4)
+    x = rng.integers(0, 5, (7, 2)) if tokens else rng.standard_normal((7, 2, 5))
+    ring = np.full((5, 2), -1) if tokens else np.zeros((5, 2, 5))
+    offsets = (1, -3, 0)
+    with emulated_device(watch=True):
+        given = [copy_to_device(array) for array in (ring, W, b)]
+        for t, x_t in enumerate(x):
+            expected = reference.tdnn_step(x_t, ring, t, W, b, offsets, "tanh")
+            out = empty((2, 4), np.float64) if t else None
+            got = cuda.tdnn_step(
+                copy_to_device(x_t), given[0], t, given[1], given[2], offsets, "tanh", out
+            )
+            assert out is None or got is out
+            np.testing.assert_allclose(copy_to_host(got), expected, rtol=1e-12)
+            np.testing.assert_array_equal(copy_to_host(given[0]), ring)
+
+
 def test_a_nan_reaches_only_frames_whose_window_holds_it():
     case = make_layer(9, 2, 3, 4, (-2, 1), "zero", 1, np.float64)
     case["lengths"][:] = 9

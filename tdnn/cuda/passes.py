@@ -74,8 +74,8 @@ def tdnn_backward(
     dh, x, h, W = view(dh), view(x), view(h), view(W)
     C, m, p = W.shape
     layer = _layer(x, offsets, lengths, padding, stride)
-    d_W = empty(W.shape, W.dtype, x.stream) if dW is None else dW
-    d_b = empty(m, W.dtype, x.stream) if db is None else db
+    d_W: Any = empty(W.shape, W.dtype, x.stream) if dW is None else dW
+    d_b: Any = empty(m, W.dtype, x.stream) if db is None else db
     d_input = empty(x.shape, W.dtype, x.stream) if dx is None and x.ndim == 3 else dx
     da = _pre_activations(dh, h, layer, activation_code(activation), C, work)
     windows, sources = _windows(layer)

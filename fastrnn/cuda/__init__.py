@@ -7,6 +7,7 @@ queued on the arrays' stream. Importing this needs no GPU, no driver and no numb
 No sum depends on timing: the same call gives the same bits every time.
 """
 
+from fastrnn.cuda.elman import elman_backward, elman_forward, elman_step
 from fastrnn.cuda.launching import available, require
 
-__all__ = ["available", "require"]
+__all__ = ["available", "elman_backward", "elman_forward", "elman_step", "require"]

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 __all__ = [
-    "as_double",
-    "as_float",
     "copy16",
     "cuda",
     "device_function",
     "load16_words",
     "missing",
+    "store16_words",
     "store_strong",
 ]
 
@@ -89,27 +88,50 @@ def copy16(typingctx: Any, target: Any, at: Any, source: Any, index: Any) -> Any
 def load16_words(typingctx: Any, words: Any, at: Any, source: Any, index: Any) -> Any:
     """Read 16 bytes ``source[index:]`` that other blocks may write into ``words[at : at + 4]``.
 
-    words is a local array of int32. Each word is read as a whole, never from a stale cache, and
+    words is a local array of int32. Each number is read as a whole, never from a stale cache, and
     again at every call.
     """
+    single = source.dtype == types.float32
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds, part = signature.args, ir.IntType(32 if single else 64)
+        where = _address(context, builder, kinds[2], args[2], kinds[3], args[3])
+        code, constraints = (
+            ("ld.relaxed.gpu.global.v4.b32 {$0,$1,$2,$3}, [$4];", "=r,=r,=r,=r,l,~{memory}")
+            if single
+            else ("ld.relaxed.gpu.global.v2.b64 {$0,$1}, [$2];", "=l,=l,l,~{memory}")
+        )
+        shape = ir.FunctionType(ir.LiteralStructType([part] * (4 if single else 2)), [where.type])
+        read = builder.call(ir.InlineAsm(shape, code, constraints, side_effect=True), [where])
+        parts = [builder.extract_value(read, k) for k in range(4 if single else 2)]
+        if not single:
+            high = [builder.lshr(part, ir.Constant(part.type, 32)) for part in parts]
+            halves = [parts[0], high[0], parts[1], high[1]]
+            parts = [builder.trunc(half, ir.IntType(32)) for half in halves]
+        to = _address(context, builder, kinds[0], args[0], kinds[1], args[1])
+        for k in range(4):
+            builder.store(parts[k], builder.gep(to, [ir.Constant(ir.IntType(64), k)]))
+        return context.get_dummy_value()
+
+    return types.void(words, at, source, index), codegen
+
+
+@_intrinsic
+def store16_words(typingctx: Any, target: Any, at: Any, words: Any, index: Any) -> Any:
+    """Store four int32 ``words[index : index + 4]`` as the 16 bytes at ``target[at:]``, aligned."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kinds, word = signature.args, ir.IntType(32)
         where = _address(context, builder, kinds[2], args[2], kinds[3], args[3])
-        result = ir.LiteralStructType([word] * 4)
-        load = ir.InlineAsm(
-            ir.FunctionType(result, [where.type]),
-            "ld.relaxed.gpu.global.v4.b32 {$0,$1,$2,$3}, [$4];", "=r,=r,=r,=r,l,~{memory}",
-            side_effect=True,
-        )  # fmt: skip
-        read = builder.call(load, [where])
-        to = _address(context, builder, kinds[0], args[0], kinds[1], args[1])
+        vector = ir.Constant(ir.VectorType(word, 4), ir.Undefined)
         for k in range(4):
-            place = builder.gep(to, [ir.Constant(ir.IntType(64), k)])
-            builder.store(builder.extract_value(read, k), place)
+            place = builder.gep(where, [ir.Constant(ir.IntType(64), k)])
+            vector = builder.insert_element(vector, builder.load(place), ir.Constant(word, k))
+        to = _address(context, builder, kinds[0], args[0], kinds[1], args[1])
+        builder.store(vector, builder.bitcast(to, vector.type.as_pointer()), align=16)
         return context.get_dummy_value()
 
-    return types.void(words, at, source, index), codegen
+    return types.void(target, at, words, index), codegen
 
 
 @_intrinsic
@@ -129,26 +151,3 @@ def store_strong(typingctx: Any, target: Any, at: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(target, at, kind), codegen
-
-
-@_intrinsic
-def as_float(typingctx: Any, word: Any) -> Any:
-    """Return the float32 of the bits of an int32."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.FloatType())
-
-    return types.float32(types.int32), codegen
-
-
-@_intrinsic
-def as_double(typingctx: Any, low: Any, high: Any) -> Any:
-    """Return the float64 of the bits of two int32, the lower half first."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        whole = ir.IntType(64)
-        halves = [builder.zext(half, whole) for half in args]
-        bits = builder.or_(halves[0], builder.shl(halves[1], ir.Constant(whole, 32)))
-        return builder.bitcast(bits, ir.DoubleType())
-
-    return types.float64(types.int32, types.int32), codegen

@@ -26,8 +26,8 @@ A kernel is a plain Python function over raw pointers and numbers, which returns
 - Functions that kernels call carry `intrinsics.device_function`; they find their type by
   ``T = type(a); T(1)``. Mathematics is `math.tanh`, `math.exp`, ...: of the argument's type.
 - Shared memory is ``cuda.shared.array(SIZE, real)`` and private memory
-  ``cuda.local.array(SIZE, real)``, SIZE being one name of a constant, no expression; loops over private memory must have constant bounds, so that it
-  becomes registers.
+  ``cuda.local.array(SIZE, real)``, SIZE being one name of a constant, no expression; loops over
+  private memory must have constant bounds and short bodies, so that it becomes registers.
 - All threads of a block reach each ``cuda.syncthreads()``. Blocks wait for each other only in a
   launch with ``cooperative=True``, and only through `intrinsics.load16_words`.
 

@@ -7,12 +7,11 @@ import pytest
 from emulator import Deadlock, Race, barrier_lines, emulated_device
 
 from fastrnn.cuda.intrinsics import (
-    as_double,
-    as_float,
     copy16,
     cuda,
     device_function,
     load16_words,
+    store16_words,
     store_strong,
 )
 from fastrnn.cuda.launching import (
@@ -67,14 +66,15 @@ def all_write_the_first(out):
 @device_kernel("float32*, int32")
 def pass_on(ring, blocks):
     """Each block waits for the one before it; the last begins."""
-    words = cuda.local.array(4, np.int32)
+    words, numbers = cuda.local.array(4, np.int32), cuda.local.array(4, np.float32)
     mine = cuda.blockIdx.x
     before = (mine + 1) % blocks
     if mine < blocks - 1:
         load16_words(words, 0, ring, 4 * before)
         while words[0] == -1:
             load16_words(words, 0, ring, 4 * before)
-        store_strong(ring, 4 * mine, as_float(words[0]) + np.float32(1))
+        store16_words(numbers, 0, words, 0)
+        store_strong(ring, 4 * mine, numbers[0] + np.float32(1))
     else:
         store_strong(ring, 4 * mine, np.float32(0))
 
@@ -175,9 +175,10 @@ def test_bits_of_doubles():
     def halves(out):
         words = cuda.local.array(4, np.int32)
         load16_words(words, 0, out, 0)
-        pair = cuda.local.array(2, np.float64)
+        pair = cuda.local.array(4, np.float64)
         copy16(pair, 0, out, 2)
-        out[0] = as_double(words[2], words[3]) + pair[0]
+        store16_words(pair, 2, words, 0)
+        out[0] = pair[3] + pair[0]
 
     with emulated_device(watch=True):
         out = copy_to_device(np.array([0.0, 0.1, 0.2, 0.3]))

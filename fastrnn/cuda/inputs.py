@@ -47,10 +47,7 @@ def _token_rows(real: Any) -> DeviceKernel:
         f"int64*, int64*, int64, int64, int64, {type_}*, int64, int64, {type_}*, {type_}*",
         launch_bounds=_THREADS,
     )
-    def token_rows(
-        tokens, lengths, ragged, count, B, columns, p, m,
-        b, a,
-    ):  # fmt: skip
+    def token_rows(tokens, lengths, ragged, count, B, columns, p, m, b, a):
         """One thread for each number of a; columns (p, m) is U transposed."""
         at = cuda.blockIdx.x * _THREADS + cuda.threadIdx.x
         if at >= count * m:

@@ -54,16 +54,19 @@ def test_sums_over_columns(order, real):
         assert error(copy_to_host(dU), expected) <= TOLERANCE[np.dtype(real)]
 
 
-@pytest.mark.parametrize(
-    "without", [("token_parts", 0), ("token_parts", 1), ("transpose_tiles", 0), ("join_parts", 0)]
-)
-def test_every_barrier_is_needed(without):
+@pytest.mark.parametrize("without", [("token_parts", 0), ("token_parts", 1), ("join_parts", 0)])
+def test_every_barrier_of_the_sums_is_needed(without):
     with emulated_device(3, watch=True, without=without):
         ids = copy_to_device(np.random.default_rng(1).integers(0, 3, (300, 1)))
-        da, U, b = (copy_to_device(np.ones(shape)) for shape in ((300, 1, 2), (2, 3), (2,)))
+        da, dU = copy_to_device(np.ones((300, 1, 2))), empty((2, 3), np.float64)
         with pytest.raises((Race, Deadlock)):
-            inputs.token_product(ids, U, b, None, da)
-            inputs.add_token_sums(da, ids, None, U)
+            inputs.add_token_sums(da, ids, None, dU)
+
+
+def test_the_barrier_of_the_transposition_is_needed():
+    without = ("transpose_tiles", 0)
+    with emulated_device(3, watch=True, without=without), pytest.raises(Race):
+        inputs.transposed(copy_to_device(np.ones((1, 5, 4))))
 
 
 def test_ids_out_of_range_add_nothing():

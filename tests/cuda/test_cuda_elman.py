@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
+from against_reference import ORDERS, agree, doubles, on_device, spoil_padding
 from emulator import Deadlock, Race, barrier_lines, emulated_device
 
 from fastrnn import reference
 from fastrnn.cuda import elman, recurrence
-from fastrnn.cuda.launching import DeviceArray, copy_to_device, copy_to_host, empty
-
-ORDERS = ["asc", "desc", 7]
+from fastrnn.cuda.launching import copy_to_device, copy_to_host, empty
 
 
 def case(
@@ -44,25 +43,6 @@ def case(
     return forward, backward
 
 
-def on_device(arguments):
-    return {
-        name: copy_to_device(value) if isinstance(value, np.ndarray) else value
-        for name, value in arguments.items()
-    }
-
-
-def agree(found, expected, real):
-    for name in expected._fields:
-        one, other = getattr(found, name), getattr(expected, name)
-        assert (one is None) == (other is None), name
-        if other is not None:
-            assert isinstance(one, DeviceArray)
-            host = copy_to_host(one)
-            assert host.dtype == real and host.shape == other.shape, name
-            atol = (1e-5 if real is np.float32 else 1e-12) * max(1, np.abs(other).max(initial=0))
-            np.testing.assert_allclose(host, other, rtol=0, atol=atol, err_msg=name)
-
-
 def check(arguments, **device):
     """Run both functions on an emulated GPU; return the names of the kernels launched."""
     forward, backward = arguments
@@ -70,24 +50,11 @@ def check(arguments, **device):
     backward = dict(backward, h=state.h.astype(forward["W"].dtype))
     grads = reference.elman_backward(**doubles(backward))
     real = forward["W"].dtype.type
-    padded = forward["lengths"] is not None
-    if padded:  # never looked at
-        past = np.arange(len(forward["x"]))[:, None] >= forward["lengths"]
-        for array in forward["x"], backward["dh"]:
-            array[past] = np.nan if array.dtype.kind == "f" else -1
+    spoil_padding(forward["lengths"], forward["x"], backward["dh"])
     with emulated_device(**device) as emulated:
         agree(elman.elman_forward(**on_device(forward)), state, real)
         agree(elman.elman_backward(**on_device(backward)), grads, real)
     return emulated.launches
-
-
-def doubles(arguments):
-    return {
-        name: value.astype(np.float64)
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f"
-        else value
-        for name, value in arguments.items()
-    }
 
 
 @pytest.fixture

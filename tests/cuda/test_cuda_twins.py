@@ -10,11 +10,6 @@ from test_floors import FLOORS, first_line, shape_of
 FILES = ("elman", "jordan", "linear", "losses", "optimizers")
 # What a GPU's twin may take more, behind all else.
 EXTRA = [("blas", inspect.Parameter.POSITIONAL_OR_KEYWORD, None)]
-# Not a function of the GPU's, and why.
-WITHOUT_TWIN = {
-    "jordan_step": "streams are not made for a GPU: a launch takes longer than a step",
-    "tdnn_step": "as jordan_step",
-}
 
 
 def on_the_gpu():
@@ -38,9 +33,6 @@ def on_the_cpu():
 @pytest.mark.parametrize("name", sorted(on_the_cpu()))
 def test_twins_share_parameters_and_first_line(name):
     twins = on_the_gpu()
-    if name in WITHOUT_TWIN:
-        assert name not in twins, f"{name}: take it out of WITHOUT_TWIN"
-        return
     compiled, plain = on_the_cpu()[name]
     shape = shape_of(twins[name])
     if shape[-1:] == EXTRA:

@@ -141,7 +141,7 @@ def token_sums(
     C, m, p = dW.shape
     n = ids.shape[1]
     # From the sizes alone, so that the bits do not depend on the device; few where p*m is large.
-    segments = max(1, min(-(-n // _RUN), 2**22 // max(1, C * m * p)))
+    segments = max(1, min(-(-n // _RUN), 2**22 // max(1, C * m * p), 2**15 // C))
     parts = empty((segments, C, p, m), dW.dtype, dW.stream)
     grid = (-(-p // _WARPS), -(-m // 32), C * segments)
     real = dW.dtype.type

@@ -153,6 +153,29 @@ def test_the_caller_s_stream(device, monkeypatch):
         assert DeviceArguments("x", FakeArray(HOST["x"], default)).stream == 0
 
 
+def test_parameters_follow_the_stream_that_writes_them(device):
+    layer = fastrnn.Elman(p, m, dtype=np.float64, rng=0).to("cuda")
+    gradients = {name: np.ones(w.shape) for name, w in layer.parameters().items()}
+    before = on_host(layer.b)
+    fastrnn.SGD(0.5).step(layer.parameters(), on_device(gradients, stream=8))
+    assert {array.stream for array in layer.parameters().values()} == {8}
+    np.testing.assert_array_equal(on_host(layer.b), before - 0.5)
+    mixed = on_device({name: gradients[name] for name in ("W", "b")}) | {"U": gradients["U"]}
+    with pytest.raises(TypeError, match=r"^gradients\['U'\]: expected an array on a GPU, got one"):
+        fastrnn.SGD(0.5).step(layer.parameters(), mixed)
+    with pytest.raises(TypeError, match=r"^parameters\['w'\]: expected an array on a GPU, got one"):
+        fastrnn.SGD(0.5).step({"w": np.zeros(2)}, {"w": FakeArray(np.zeros(2))})
+
+
+def test_clipping(device):
+    gradients = {"U": np.array([3.0, 0.0]), "b": np.array([[4.0]])}
+    there = on_device(gradients)
+    assert fastrnn.clip_by_norm(there, 1.0) == pytest.approx(5.0)
+    np.testing.assert_allclose(there["U"].memory, [0.6, 0.0])
+    assert fastrnn.clip_by_norm(there, 2.0) == pytest.approx(1.0)
+    np.testing.assert_allclose(there["b"].memory, [[0.8]])
+
+
 def test_results_work_on_the_caller_s_stream(device):
     there = on_device(HOST, stream=9)
     state = fastrnn.elman_forward(**there)

@@ -21,7 +21,8 @@ def case(
         return rng.standard_normal(shape).astype(real)
 
     marks = np.zeros((T, B), bool)
-    marks[tuple(zip(*(resets or [(0, 0)]), strict=True))] = True
+    for reset in resets or []:
+        marks[reset] = True
     arguments = {
         "x": rng.integers(0, p, (T, B)) if tokens else draw(T, B, p),
         "U": draw(m, p), "W": draw(m, q), "b": draw(m), "V": draw(q, m), "c": draw(q),

@@ -180,7 +180,7 @@ def test_a_few_steps_of_fit(body, optimizer, loss, clip, tmp_path):
         history = fastrnn.fit(
             there, batch, optimizer=optimizer(), validation=batch, checkpoint=path, **settings
         )
-        assert sum(copies) == 2 * sum(a.nbytes for a in batch)  # data and validation, each once
+        assert copies.count(x.nbytes) == 2  # data and validation, each once
         trained = there.to("cpu")
         resumed = make_model(body, loss, "each", np.float64).to("cuda")
         settings["epochs"] = 3
@@ -239,7 +239,7 @@ def test_bad_data_is_refused_before_it_is_copied():
         def fit(*batch):
             fastrnn.fit(there, batch, optimizer=fastrnn.SGD(0.1), epochs=1, progress=False)
 
-        with pytest.raises(ValueError, match="^targets: expected integers from 0 to 1, got 2"):
+        with pytest.raises(ValueError, match="^targets: expected integers from 0 to 1, got [23] at"):
             fit(x, targets + 2)
         with pytest.raises(ValueError, match="^lengths: expected values from 0 to T = 4, got 5"):
             fit(x, targets, lengths + 1)

@@ -529,7 +529,7 @@ def launch(
         raise TypeError(f"arguments: {kernel!r} got {len(arguments)}")
     for name, value in zip(kernel.signature, arguments, strict=True):
         if isinstance(value, DeviceArray):
-            if name != f"{value.dtype.name}*":
+            if name != f"{value.dtype.name}*":  # an array where a number is expected, too
                 raise TypeError(f"arguments: expected {name} for {kernel!r}, got {value!r}")
             if stream is None:
                 stream = value.stream

@@ -57,6 +57,7 @@ __all__ = [
     "DeviceArray",
     "DeviceKernel",
     "available",
+    "capability",
     "copy_to_device",
     "copy_to_host",
     "device_kernel",
@@ -301,6 +302,10 @@ class Gpu:
     def multiprocessors(self) -> int:
         return self.property("MULTIPROCESSOR_COUNT")
 
+    def capability(self) -> tuple[int, int]:
+        major, minor = (f"COMPUTE_CAPABILITY_{part}" for part in ("MAJOR", "MINOR"))
+        return self.property(major), self.property(minor)
+
     def function(self, kernel: DeviceKernel) -> Any:
         """Return the kernel's code on the current device, compiled once."""
         key = (kernel, self._device())
@@ -313,9 +318,7 @@ class Gpu:
         return found
 
     def _load(self, kernel: DeviceKernel) -> Any:
-        capability = (
-            self.property("COMPUTE_CAPABILITY_MAJOR"), self.property("COMPUTE_CAPABILITY_MINOR"),
-        )  # fmt: skip
+        capability = self.capability()
         ptx = compile_ptx(kernel, capability)
         name = re.findall(r"\.visible \.entry (\S+?)\(", ptx)[0]
         module = self._call("cuModuleLoadData", link(ptx, capability)[0])
@@ -549,3 +552,9 @@ def multiprocessors() -> int:
 def fits_together(kernel: DeviceKernel, blocks: int, block: int, shared: int = 0) -> bool:
     """Return whether so many blocks of so many threads run at the same time."""
     return bool(device.fits_together(kernel, blocks, block, shared))
+
+
+def capability() -> tuple[int, int]:
+    """Return the GPU's compute capability, as (9, 0)."""
+    major, minor = device.capability()
+    return int(major), int(minor)

@@ -180,6 +180,7 @@ def test_a_step(tokens):
 
 def test_plans_for_a_large_gpu(monkeypatch):
     monkeypatch.setattr(recurrence, "multiprocessors", lambda: 132)
+    monkeypatch.setattr(recurrence, "capability", lambda: (9, 0))
     for m in (1, 64, 128, 200, 256, 384, 512, 1000, 1024, 2048):
         for B in (1, 2, 8, 15, 32, 128):
             how = recurrence.plan(m, B, np.float32)
@@ -193,3 +194,7 @@ def test_plans_for_a_large_gpu(monkeypatch):
             assert how.teams * how.sequences < B + how.sequences
     assert recurrence.plan(2049, 1, np.float32) is None
     assert recurrence.plan(1024, 8, np.float64).rows == 2
+    monkeypatch.setattr(recurrence, "capability", lambda: (8, 0))  # half as many weights in a lane
+    assert recurrence.plan(1024, 8, np.float64).rows == 1
+    assert recurrence.plan(1024, 32, np.float32).rows == 2
+    assert recurrence.plan(2048, 1, np.float64) is None

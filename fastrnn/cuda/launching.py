@@ -57,6 +57,7 @@ __all__ = [
     "DeviceArray",
     "DeviceKernel",
     "available",
+    "capability",
     "copy_into",
     "copy_to_device",
     "copy_to_host",
@@ -317,6 +318,10 @@ class Gpu:
     def multiprocessors(self) -> int:
         return self.property("MULTIPROCESSOR_COUNT")
 
+    def capability(self) -> tuple[int, int]:
+        major, minor = (f"COMPUTE_CAPABILITY_{part}" for part in ("MAJOR", "MINOR"))
+        return self.property(major), self.property(minor)
+
     def function(self, kernel: DeviceKernel) -> Any:
         """Return the kernel's code on the current device, compiled once."""
         key = (kernel, self._device())
@@ -329,9 +334,7 @@ class Gpu:
         return found
 
     def _load(self, kernel: DeviceKernel) -> Any:
-        capability = (
-            self.property("COMPUTE_CAPABILITY_MAJOR"), self.property("COMPUTE_CAPABILITY_MINOR"),
-        )  # fmt: skip
+        capability = self.capability()
         ptx = compile_ptx(kernel, capability)
         name = re.findall(r"\.visible \.entry (\S+?)\(", ptx)[0]
         module = self._call("cuModuleLoadData", link(ptx, capability)[0])
@@ -556,7 +559,7 @@ def launch(
         raise TypeError(f"arguments: {kernel!r} got {len(arguments)}")
     for name, value in zip(kernel.signature, arguments, strict=True):
         if isinstance(value, DeviceArray):
-            if name != f"{value.dtype.name}*":
+            if name != f"{value.dtype.name}*":  # an array where a number is expected, too
                 raise TypeError(f"arguments: expected {name} for {kernel!r}, got {value!r}")
             if stream is None:
                 stream = value.stream
@@ -595,3 +598,9 @@ def multiprocessors() -> int:
 def fits_together(kernel: DeviceKernel, blocks: int, block: int, shared: int = 0) -> bool:
     """Return whether so many blocks of so many threads run at the same time."""
     return bool(device.fits_together(kernel, blocks, block, shared))
+
+
+def capability() -> tuple[int, int]:
+    """Return the GPU's compute capability, as (9, 0)."""
+    major, minor = device.capability()
+    return int(major), int(minor)

@@ -76,6 +76,9 @@ class _Device:
     def multiprocessors(self):
         return self.processors
 
+    def capability(self):
+        return 9, 0
+
     def fits_together(self, kernel, blocks, block, shared):
         return blocks <= self.processors
 

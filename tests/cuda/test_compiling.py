@@ -25,12 +25,14 @@ def products():
 
 
 def recurrences():
-    """The widths of the tables of speed, for few and for many sequences; M, rows, sequences."""
+    """The widths of the tables of speed; M, rows, sequences.
+
+    Those with 64 float32 weights in a lane are the largest that sm_80 takes without spills.
+    """
     found = {}
     for real, *sizes in (
-        (SINGLE, 128, 16, 2), (SINGLE, 256, 16, 2), (SINGLE, 256, 2, 1), (SINGLE, 384, 8, 4),
-        (SINGLE, 512, 8, 4), (SINGLE, 1024, 4, 8), (SINGLE, 1024, 2, 1), (SINGLE, 2048, 2, 4),
-        (DOUBLE, 256, 8, 4), (DOUBLE, 512, 4, 8), (DOUBLE, 1024, 2, 4),
+        (SINGLE, 128, 16, 2), (SINGLE, 256, 16, 2), (SINGLE, 512, 8, 4), (SINGLE, 1024, 4, 8),
+        (SINGLE, 1024, 2, 4), (SINGLE, 2048, 2, 4), (DOUBLE, 512, 4, 8), (DOUBLE, 512, 2, 8),
     ):  # fmt: skip
         for backward in False, True:
             kind = f"{'back' if backward else 'forth'} {real.__name__} {sizes}"
@@ -65,7 +67,9 @@ def test_compiles_for_every_gpu(kernels):
     print("\n" + compiling.as_text(rows_))
     assert compiling.complaints(rows_) == []
     if kernels is recurrences:  # W stays in registers
-        assert all(use.stack == 0 for _, capability, use in rows_ if capability == (9, 0))
+        assert all(use.stack == 0 for _, capability, use in rows_ if capability >= (9, 0))
+        few = {"[128, 16, 2]", "[1024, 2, 4]", "float64 [512, 2, 8]"}
+        assert all(use.stack == 0 for name, _, use in rows_ if any(size in name for size in few))
 
 
 def test_the_gate_sees_doubles_and_spills():
@@ -78,11 +82,12 @@ def test_the_gate_sees_doubles_and_spills():
 
     @device_kernel("float32*", launch_bounds=(1024, 2))
     def spills(a):
-        many = cuda.local.array(128, np.float32)
-        for i in range(128):
+        many = cuda.local.array(64, np.float32)
+        for i in range(64):
             many[i] = a[i]
-        for i in range(128):
-            a[i] = many[i] * many[127 - i] + many[(5 * i) % 128]
+        cuda.syncthreads()
+        for i in range(64):
+            a[i] = many[63 - i]
 
     found = compiling.complaints(compiling.table({"doubles": doubles, "spills": spills}))
     assert len(found) == 4 and found[0].startswith("doubles: ")

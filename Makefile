@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: report test lint pytest lanes test-nojit test-boundscheck test-processors test-peers tiny-report bench-smoke gate-proof format clean
+.PHONY: report test lint pytest lanes test-nojit test-boundscheck test-processors test-cuda test-peers tiny-report bench-smoke gate-proof format clean
 .NOTPARALLEL:
 
 report: $(VENV)/.report
@@ -21,7 +21,7 @@ lint: $(VENV)/.test
 	$(BIN)/lint-imports --no-logo
 
 pytest: $(VENV)/.test
-	$(PYTEST) -n 2 -m "not peers and not gpu" --ignore tests/peers
+	$(PYTEST) -n 2 -m "not peers and not gpu and not cuda" --ignore tests/peers --ignore tests/cuda
 
 # The same kernels without the compiler, and with every index checked.
 lanes: test-nojit test-boundscheck
@@ -38,6 +38,14 @@ PROCESSORS ?= generic haswell host
 
 test-processors: $(VENV)/.test
 	$(BIN)/python tests/processors.py $(PROCESSORS)
+
+# The kernels for GPUs, with no GPU: run by an emulator, and compiled for some that are not here.
+test-cuda: $(VENV)/.test
+	@if test -e $(VENV)/.cuda || { $(PIP) --editable ".[cuda]" && touch $(VENV)/.cuda; }; then \
+	  $(PYTEST) -n 2 -m "cuda and not gpu" tests/cuda; \
+	else \
+	  echo "test-cuda: skipped, the wheels of the extra cuda cannot be installed here (see above)"; \
+	fi
 
 # The imports first: with PyTorch or ONNX Runtime broken, the tests would only be skipped.
 test-peers: $(VENV)/.peers

@@ -98,8 +98,6 @@ def staged(model: Any, batch: tuple[Any, ...]) -> tuple[Any, ...]:
     x, targets, lengths, weights, resets = (*batch, None, None, None)[:5]
     if on_gpu(x):
         return batch
-    if resets is not None:
-        raise ValueError("resets: expected None with a model on a GPU, got an array")
     sizes = {
         "p": (model.body.input_size, "input_size"), "q": (model.output_size, "output_size"),
     }  # fmt: skip
@@ -112,5 +110,6 @@ def staged(model: Any, batch: tuple[Any, ...]) -> tuple[Any, ...]:
     targets = LOSSES[model.loss_kind].check_targets(args, targets, valid, axes)
     given = [x, targets, None if lengths is None else valid]
     given.append(None if weights is None else check_weights(args, weights, axes))
+    given.append(None if resets is None else args.booleans("resets", resets, "T B"))
     copy = kernel("launching.copy_to_device")
     return tuple(None if array is None else copy(array) for array in given)

@@ -170,6 +170,14 @@ class DeviceArguments(Arguments):
         self._launching.fill(made, 0)
         return made
 
+    def will_write(self, array: Any) -> None:
+        """Note that this call's stream is the one in whose order an array is used from now on.
+
+        Arrays of other libraries belong to the stream that their library says.
+        """
+        if isinstance(array, self._launching.DeviceArray):
+            array.stream = self.stream
+
     def run(self, path: str, *operands: Any) -> Any:
         """Call a kernel's launcher; return its results as arrays of the first one's library."""
         results = kernel(path)(*operands)

@@ -73,6 +73,14 @@ def elman_forward(
         If dtypes are mixed or not float32 or float64, or an argument is of a wrong kind.
     ValueError
         If shapes disagree, a size is 0, or a length or token id is out of range.
+    RuntimeError
+        If arrays are on a GPU, and CUDA cannot be used.
+
+    Notes
+    -----
+    The arrays may all be on a GPU instead (CuPy, PyTorch, Numba, ``__cuda_array_interface__``). The
+    results are then of x's library, queued on its stream; nothing waits, and lengths and token ids
+    are not looked at: an id out of range adds nothing.
 
     Examples
     --------

@@ -98,6 +98,8 @@ def jordan_forward(
     -----
     An output with a NaN is fed back as NaN by every feedback, so that it is not lost in a class.
 
+    The arrays may all be on a GPU instead; see `elman_forward`.
+
     Examples
     --------
     >>> import numpy as np, fastrnn

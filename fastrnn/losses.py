@@ -65,6 +65,11 @@ def softmax_cross_entropy(
     ValueError
         If shapes disagree, or a class number or length is out of range.
 
+    Notes
+    -----
+    The arrays may all be on a GPU instead; see `elman_forward`. The value is then an array (1,) on
+    the GPU, NaN where a class number is out of range.
+
     Examples
     --------
     >>> import numpy as np, fastrnn

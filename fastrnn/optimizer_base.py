@@ -222,7 +222,10 @@ def gpu_views(
             check_dtype(called, found[name])
         return found
 
-    return args, views("parameters", parameters), views("gradients", gradients)
+    targets = views("parameters", parameters)
+    for array in parameters.values():
+        args.will_write(array)
+    return args, targets, views("gradients", gradients)
 
 
 def check_number(name: str, value: Any) -> float:

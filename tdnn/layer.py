@@ -83,6 +83,10 @@ def tdnn_forward(
         If shapes disagree, a size is 0, offsets repeat or contradict the padding, or a length or
         token id is out of range.
 
+    Notes
+    -----
+    The arrays may all be on a GPU instead, offsets excepted; see `fastrnn.elman_forward`.
+
     Examples
     --------
     >>> import numpy as np, tdnn

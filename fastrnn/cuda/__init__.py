@@ -8,6 +8,16 @@ No sum depends on timing: the same call gives the same bits every time.
 """
 
 from fastrnn.cuda.elman import elman_backward, elman_forward, elman_step
+from fastrnn.cuda.jordan import jordan_backward, jordan_forward, jordan_step
 from fastrnn.cuda.launching import available, require
 
-__all__ = ["available", "elman_backward", "elman_forward", "elman_step", "require"]
+__all__ = [
+    "available",
+    "elman_backward",
+    "elman_forward",
+    "elman_step",
+    "jordan_backward",
+    "jordan_forward",
+    "jordan_step",
+    "require",
+]

@@ -89,10 +89,7 @@ def _outside(kind: Any) -> DeviceKernel:
         f"{type_}*, int64, int64, int64, {type_}, {type_}, int64*, int64, int64*",
         launch_bounds=_THREADS,
     )
-    def find_outside(
-        array, size, q, B, low, high, lengths, ragged,
-        found,
-    ):  # fmt: skip
+    def find_outside(array, size, q, B, low, high, lengths, ragged, found):
         """Store the first position that each block finds."""
         here = cuda.threadIdx.x
         least = cuda.shared.array(_THREADS, np.int64)

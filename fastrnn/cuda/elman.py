@@ -5,14 +5,19 @@ its weights in registers (`recurrence`), or, where they do not fit or many wide 
 worth while, step by step, each step one product with its activation.
 """
 
-import functools
-
 from fastrnn.cuda import recurrence
 from fastrnn.cuda.activations import activation_code
+from fastrnn.cuda.ends import (
+    begin_gradients,
+    hand_through,
+    last_states,
+    passed_on,
+    states_before,
+    sum_first_steps,
+)
 from fastrnn.cuda.gemm import multiply_rows, sum_outer, sum_rows
 from fastrnn.cuda.inputs import add_token_sums, token_product
-from fastrnn.cuda.intrinsics import cuda
-from fastrnn.cuda.launching import device_kernel, empty, fill, launch, view
+from fastrnn.cuda.launching import empty, fill, view
 from fastrnn.cuda.rows import Rows, alive_rows, order_by_length, rows_before, zero_padding
 from fastrnn.results import ElmanGrads, ElmanState
 
@@ -34,30 +39,28 @@ def elman_forward(
     A row's bits do not depend on the other rows, but the number of rows may change the order of its
     sums: see `recurrence`.
     """
-    x, U, W, b, h0, lengths, resets = _views(x, U, W, b, h0, lengths, resets)
+    x, U, W, b, h0, lengths, resets = views(x, U, W, b, h0, lengths, resets)
     (T, B), m, stream = x.shape[:2], W.shape[0], x.stream
     states = empty((T, B, m), W.dtype, stream) if h is None else view(h)
     final = empty((B, m), W.dtype, stream) if h_last is None else view(h_last)
     code, marks = activation_code(activation), None if resets is None else resets.reshape((T * B,))
     if states.size:
         order = None if lengths is None else order_by_length(lengths, T)
-        _inputs(x, U, b, lengths, order, states, blas)
+        set_inputs(x, U, b, lengths, order, states, blas)
         how = recurrence.plan(m, B, W.dtype.type)
         if how is None or not recurrence.recur(how, W, states, code, order, marks, h0):
             _forward_by_steps(W, states, code, order, marks, h0)
     if final.size:
-        launch(
-            last_kernel(W.dtype.type), -(-B * m // 256), 256, states, h0, lengths, final, T, B, m,
-            int(h0 is not None), int(lengths is not None), stream=stream,
-        )  # fmt: skip
+        last_states(states, h0, lengths, final)
     return ElmanState(states if h is None else h, final if h_last is None else h_last)
 
 
-def _views(*arrays):
+def views(*arrays):
+    """Return views of all arrays; None stays None."""
     return tuple(None if array is None else view(array) for array in arrays)
 
 
-def _inputs(x, U, b, lengths, order, a, blas):
+def set_inputs(x, U, b, lengths, order, a, blas):
     """Set a(t) = b + U x(t), zero in padding."""
     T, B, m = a.shape
     if len(x.shape) == 2:
@@ -81,72 +84,16 @@ def _forward_by_steps(W, h, code, order, marks, h0):
         now = h.rows(t, t + 1).reshape((B, m))
         earlier = None if t == 0 else h.rows(t - 1, t).reshape((B, m))
         if t == 0 or marks is not None:
-            _states_before(t, earlier, marks, h0, before)
+            states_before(t, earlier, marks, h0, before)
             earlier = before
         multiply_rows(
-            earlier, W, now, transposed=True, start=now, activation=code, rows=_alive(order, t)
+            earlier, W, now, transposed=True, start=now, activation=code, rows=alive_at(order, t)
         )  # fmt: skip
 
 
-def _alive(order, t):
+def alive_at(order, t):
     """Return the Rows of one step."""
     return None if order is None else Rows(order.sequence, order.alive.rows(t, t + 1))
-
-
-def _states_before(t, earlier, marks, h0, out):
-    """Store what each sequence's step t begins with."""
-    B, m = out.shape
-    launch(
-        before_kernel(out.dtype.type), -(-B * m // 256), 256, earlier, h0, marks, out, t, B, m,
-        0 if h0 is None else h0.shape[0], int(marks is not None), stream=out.stream,
-    )  # fmt: skip
-
-
-@functools.cache
-def before_kernel(real):
-    """Return the kernel that stores the states before one step: h0's rows where it is fresh."""
-    r = real.__name__
-
-    @device_kernel(f"{r}*, {r}*, bool*, {r}*, int64, int64, int64, int64, int32", launch_bounds=256)
-    def states_before(earlier, first, marks, out, t, B, m, starts, marked):
-        e = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-        if e < B * m:
-            b, unit = e // m, e % m
-            reset = False
-            if marked != 0:
-                reset = marks[t * B + b] != 0
-            value = real(0)
-            if t > 0 and not reset:
-                value = earlier[e]
-            elif starts > 0:
-                value = first[((starts - B if reset else 0) + b) * m + unit]
-            out[e] = value
-
-    return states_before
-
-
-@functools.cache
-def last_kernel(real):
-    """Return the kernel that stores each sequence's last state, its h0 at length 0."""
-    r = real.__name__
-
-    @device_kernel(
-        f"{r}*, {r}*, int64*, {r}*, int64, int64, int64, int32, int32", launch_bounds=256
-    )
-    def last_states(h, first, lengths, out, T, B, m, given, ragged):
-        e = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-        if e < B * m:
-            length = T
-            if ragged != 0:
-                length = lengths[e // m]
-            value = real(0)
-            if length > 0:
-                value = h[(length - 1) * B * m + e]
-            elif given != 0:
-                value = first[e]
-            out[e] = value
-
-    return last_states
 
 
 def elman_backward(
@@ -160,7 +107,7 @@ def elman_backward(
     work (T, B, m), which receives d_a = dL/da. Returns ElmanGrads; its dx is None for token ids.
     """
     given = dx, dU, dW, db, dh0
-    dh, x, h, U, W, h0, dh_last, lengths, resets = _views(
+    dh, x, h, U, W, h0, dh_last, lengths, resets = views(
         dh, x, h, U, W, h0, dh_last, lengths, resets
     )
     T, B, m = h.shape
@@ -208,63 +155,17 @@ def _recur_back(dh, h, W, dh_last, lengths, order, code, marks, da):
 def _backward_by_steps(dh, h, W, dh_last, lengths, order, code, marks, da):
     """Do the work of `_recur_back`, a launch for each step."""
     T, B, m = da.shape
-    launch(
-        begin_kernel(W.dtype.type), -(-da.size // 256), 256, dh, dh_last, lengths, da, T, B, m,
-        int(dh_last is not None), int(lengths is not None), stream=da.stream,
-    )  # fmt: skip
+    begin_gradients(dh, dh_last, lengths, da)
     later = empty((B, m), W.dtype, da.stream)
     fill(later, 0)
     for t in range(T - 1, -1, -1):
         now, states = (array.rows(t, t + 1).reshape((B, m)) for array in (da, h))
         multiply_rows(
-            later, W, now, start=now, activation=code, states=states, rows=_alive(order, t)
+            later, W, now, start=now, activation=code, states=states, rows=alive_at(order, t)
         )  # fmt: skip
         later = now
         if marks is not None and t > 0:
-            later = empty((B, m), W.dtype, da.stream)
-            launch(
-                passed_kernel(W.dtype.type), -(-B * m // 256), 256, now, marks, later, t, B, m,
-                stream=da.stream,
-            )  # fmt: skip
-
-
-@functools.cache
-def begin_kernel(real):
-    """Return the kernel that stores dh(t), and dh_last with it at a sequence's last step."""
-    r = real.__name__
-
-    @device_kernel(
-        f"{r}*, {r}*, int64*, {r}*, int64, int64, int64, int32, int32", launch_bounds=256
-    )
-    def begin_gradients(dh, last, lengths, da, T, B, m, given, ragged):
-        e = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-        if e < T * B * m:
-            t, within = e // (B * m), e % (B * m)
-            length = T
-            if ragged != 0:
-                length = lengths[within // m]
-            value = real(0)
-            if t < length:
-                value = dh[e]
-                if given != 0 and t == length - 1:
-                    value += last[within]
-            da[e] = value
-
-    return begin_gradients
-
-
-@functools.cache
-def passed_kernel(real):
-    """Return the kernel that stores what of da(t) step t hands on to the one before: not resets."""
-    r = real.__name__
-
-    @device_kernel(f"{r}*, bool*, {r}*, int64, int64, int64", launch_bounds=256)
-    def passed_on(da, marks, out, t, B, m):
-        e = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-        if e < B * m:
-            out[e] = real(0) if marks[t * B + e // m] != 0 else da[e]
-
-    return passed_on
+            later = passed_on(now, marks, t)
 
 
 def _weight_gradients(da, x, h, h0, lengths, rows, marks, dU, dW, db, blas):
@@ -292,62 +193,11 @@ def _weight_gradients(da, x, h, h0, lengths, rows, marks, dU, dW, db, blas):
 
 def _first_gradients(da, W, dh_last, lengths, marks, dh0):
     """Compute dh0: W^T times the sum of the da(t) of the steps that begin with its row."""
-    T, B, m = da.shape
     if dh0.size == 0:
         return
-    real, starts, stream = W.dtype.type, dh0.shape[0], da.stream
-    sums = empty(dh0.shape, W.dtype, stream)
-    launch(
-        starts_kernel(real), -(-dh0.size // 256), 256, da, marks, sums, T, B, m, starts,
-        int(marks is not None), stream=stream,
-    )  # fmt: skip
-    multiply_rows(sums, W, dh0)
+    multiply_rows(sum_first_steps(da, marks, dh0.shape[0]), W, dh0)
     if dh_last is not None:
-        launch(
-            untouched_kernel(real), -(-B * m // 256), 256, dh_last, lengths, dh0, T, B, m,
-            int(lengths is not None), stream=stream,
-        )  # fmt: skip
-
-
-@functools.cache
-def starts_kernel(real):
-    """Return the kernel that sums the da(t) of the steps that begin with each row of h0."""
-    r = real.__name__
-
-    @device_kernel(f"{r}*, bool*, {r}*, int64, int64, int64, int64, int32", launch_bounds=256)
-    def sum_starts(da, marks, sums, T, B, m, starts, marked):
-        e = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-        if e < starts * m:
-            row, unit = e // m, e % m
-            b = row % B
-            total = real(0)
-            for t in range(T if marked != 0 else min(T, 1)):
-                reset = False
-                if marked != 0:
-                    reset = marks[t * B + b] != 0
-                if (reset and row >= starts - B) or (t == 0 and not reset and row < B):
-                    total += da[(t * B + b) * m + unit]
-            sums[e] = total
-
-    return sum_starts
-
-
-@functools.cache
-def untouched_kernel(real):
-    """Return the kernel that hands dh_last through to dh0 where a sequence has no step."""
-    r = real.__name__
-
-    @device_kernel(f"{r}*, int64*, {r}*, int64, int64, int64, int32", launch_bounds=256)
-    def hand_through(last, lengths, dh0, T, B, m, ragged):
-        e = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-        if e < B * m:
-            length = T
-            if ragged != 0:
-                length = lengths[e // m]
-            if length == 0:
-                dh0[e] += last[e]
-
-    return hand_through
+        hand_through(dh_last, lengths, dh0, da.shape[0])
 
 
 def elman_step(x_t, h, U, W, b, activation="tanh", out=None, blas=None):
@@ -356,11 +206,11 @@ def elman_step(x_t, h, U, W, b, activation="tanh", out=None, blas=None):
     Arguments are not checked. x_t (B, p) or token ids (B,), h (B, m) the state before it. `out`
     (B, m) receives the state after it and must not overlap h. Returns h(t).
     """
-    x_t, h, U, W, b = _views(x_t, h, U, W, b)
+    x_t, h, U, W, b = views(x_t, h, U, W, b)
     B, m = h.shape
     state = empty((B, m), W.dtype, h.stream) if out is None else view(out)
     if state.size:
-        _inputs(x_t.reshape((1, *x_t.shape)), U, b, None, None, state.reshape((1, B, m)), blas)
+        set_inputs(x_t.reshape((1, *x_t.shape)), U, b, None, None, state.reshape((1, B, m)), blas)
         code = activation_code(activation)
         multiply_rows(h, W, state, transposed=True, start=state, activation=code)
     return state if out is None else out

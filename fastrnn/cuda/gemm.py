@@ -18,7 +18,7 @@ are added in order.
 
 `blas`, where the caller has one, takes over products without a list: a function
 ``blas(a, b, c, transpose_a, transpose_b, accumulate)`` that queues c = op(a) op(b), or c += , on
-the arrays' stream. `torch_blas` and `cupy_blas` return such.
+the arrays' stream. `library_blas` makes one of PyTorch or CuPy.
 """
 
 import functools
@@ -29,7 +29,7 @@ from fastrnn.cuda.activations import activate, times_slope
 from fastrnn.cuda.intrinsics import copy16, cuda, device_function
 from fastrnn.cuda.launching import device_kernel, empty, fill, launch, multiprocessors
 
-__all__ = ["cupy_blas", "multiply_rows", "sum_outer", "sum_rows", "torch_blas"]
+__all__ = ["library_blas", "multiply_rows", "sum_outer", "sum_rows"]
 
 # Rows, columns and depth of a block's slice, rows and columns of a thread's tile.
 LARGE = (128, 128, 8, 8, 8)
@@ -443,31 +443,26 @@ def sum_rows(a, c, *, rows=None):
     _add(parts, c, count)
 
 
-def torch_blas():
-    """Return a `blas` that uses PyTorch's cuBLAS, on PyTorch's current stream."""
-    import torch
+def library_blas(library):
+    """Return a `blas` that uses the cuBLAS of a library, on that library's current stream.
+
+    Parameters
+    ----------
+    library : module
+        `torch` or `cupy`, as the caller has imported it.
+    """
+
+    def wrap(array):
+        if hasattr(library, "as_tensor"):  # PyTorch; zero copy, as is CuPy's
+            return library.as_tensor(array, device="cuda")
+        return library.asarray(array)
 
     def multiply(a, b, c, transpose_a, transpose_b, accumulate):
-        left, right, result = (torch.as_tensor(array, device="cuda") for array in (a, b, c))
+        left, right, result = wrap(a), wrap(b), wrap(c)
         left, right = left.T if transpose_a else left, right.T if transpose_b else right
         if accumulate:
-            result.addmm_(left, right)
+            result += library.matmul(left, right)
         else:
-            torch.matmul(left, right, out=result)
-
-    return multiply
-
-
-def cupy_blas():
-    """Return a `blas` that uses CuPy's cuBLAS, on CuPy's current stream."""
-    import cupy
-
-    def multiply(a, b, c, transpose_a, transpose_b, accumulate):
-        left, right, result = (cupy.asarray(array) for array in (a, b, c))
-        left, right = left.T if transpose_a else left, right.T if transpose_b else right
-        if accumulate:
-            result += left @ right
-        else:
-            cupy.matmul(left, right, out=result)
+            library.matmul(left, right, out=result)
 
     return multiply

@@ -47,10 +47,7 @@ def _token_rows(real: Any) -> DeviceKernel:
         f"int64*, int64*, int64, int64, int64, {type_}*, int64, int64, {type_}*, {type_}*",
         launch_bounds=_THREADS,
     )
-    def token_rows(
-        tokens, lengths, ragged, count, B, columns, p, m,
-        b, a,
-    ):  # fmt: skip
+    def token_rows(tokens, lengths, ragged, count, B, columns, p, m, b, a):
         """One thread for each number of a; columns (p, m) is U transposed."""
         at = cuda.blockIdx.x * _THREADS + cuda.threadIdx.x
         if at >= count * m:
@@ -144,7 +141,7 @@ def token_sums(
     C, m, p = dW.shape
     n = ids.shape[1]
     # From the sizes alone, so that the bits do not depend on the device; few where p*m is large.
-    segments = max(1, min(-(-n // _RUN), 2**22 // max(1, C * m * p)))
+    segments = max(1, min(-(-n // _RUN), 2**22 // max(1, C * m * p), 2**15 // C))
     parts = empty((segments, C, p, m), dW.dtype, dW.stream)
     grid = (-(-p // _WARPS), -(-m // 32), C * segments)
     real = dW.dtype.type

@@ -26,8 +26,8 @@ A kernel is a plain Python function over raw pointers and numbers, which returns
 - Functions that kernels call carry `intrinsics.device_function`; they find their type by
   ``T = type(a); T(1)``. Mathematics is `math.tanh`, `math.exp`, ...: of the argument's type.
 - Shared memory is ``cuda.shared.array(SIZE, real)`` and private memory
-  ``cuda.local.array(SIZE, real)``, SIZE being one name of a constant, no expression; loops over private memory must have constant bounds, so that it
-  becomes registers.
+  ``cuda.local.array(SIZE, real)``, SIZE being one name of a constant, no expression; loops over
+  private memory must have constant bounds and short bodies, so that it becomes registers.
 - All threads of a block reach each ``cuda.syncthreads()``. Blocks wait for each other only in a
   launch with ``cooperative=True``, and only through `intrinsics.load16_words`.
 
@@ -57,6 +57,7 @@ __all__ = [
     "DeviceArray",
     "DeviceKernel",
     "available",
+    "capability",
     "copy_into",
     "copy_to_device",
     "copy_to_host",
@@ -146,6 +147,19 @@ class DeviceArray:
         """Return the same bytes, as one axis of elements of another type."""
         count = self.nbytes // np.dtype(dtype).itemsize
         return DeviceArray((count,), dtype, self.pointer, self.stream, self)
+
+    def copy_to_host(self) -> np.ndarray:
+        """Return a copy in NumPy, after waiting for the stream."""
+        return copy_to_host(self)
+
+    def __deepcopy__(self, memo: Any) -> "DeviceArray":
+        return copy_to_device(copy_to_host(self), self.stream)
+
+    def __reduce__(self) -> Any:
+        raise TypeError('memory of a GPU cannot be pickled: .to("cpu") makes a copy that can be')
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("array: expected one in CPU memory, got one on a GPU: use copy_to_host()")
 
     def __repr__(self) -> str:
         return f"DeviceArray(shape={self.shape}, dtype={self.dtype}, pointer={self.pointer:#x})"
@@ -304,6 +318,10 @@ class Gpu:
     def multiprocessors(self) -> int:
         return self.property("MULTIPROCESSOR_COUNT")
 
+    def capability(self) -> tuple[int, int]:
+        major, minor = (f"COMPUTE_CAPABILITY_{part}" for part in ("MAJOR", "MINOR"))
+        return self.property(major), self.property(minor)
+
     def function(self, kernel: DeviceKernel) -> Any:
         """Return the kernel's code on the current device, compiled once."""
         key = (kernel, self._device())
@@ -316,9 +334,7 @@ class Gpu:
         return found
 
     def _load(self, kernel: DeviceKernel) -> Any:
-        capability = (
-            self.property("COMPUTE_CAPABILITY_MAJOR"), self.property("COMPUTE_CAPABILITY_MINOR"),
-        )  # fmt: skip
+        capability = self.capability()
         ptx = compile_ptx(kernel, capability)
         name = re.findall(r"\.visible \.entry (\S+?)\(", ptx)[0]
         module = self._call("cuModuleLoadData", link(ptx, capability)[0])
@@ -543,7 +559,7 @@ def launch(
         raise TypeError(f"arguments: {kernel!r} got {len(arguments)}")
     for name, value in zip(kernel.signature, arguments, strict=True):
         if isinstance(value, DeviceArray):
-            if name != f"{value.dtype.name}*":
+            if name != f"{value.dtype.name}*":  # an array where a number is expected, too
                 raise TypeError(f"arguments: expected {name} for {kernel!r}, got {value!r}")
             if stream is None:
                 stream = value.stream
@@ -582,3 +598,9 @@ def multiprocessors() -> int:
 def fits_together(kernel: DeviceKernel, blocks: int, block: int, shared: int = 0) -> bool:
     """Return whether so many blocks of so many threads run at the same time."""
     return bool(device.fits_together(kernel, blocks, block, shared))
+
+
+def capability() -> tuple[int, int]:
+    """Return the GPU's compute capability, as (9, 0)."""
+    major, minor = device.capability()
+    return int(major), int(minor)

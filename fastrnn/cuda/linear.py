@@ -44,9 +44,9 @@ def linear_backward(
     do, h, V = view(do), view(h), view(V)
     T, B, m = h.shape
     q = V.shape[0]
-    d_h = empty(h.shape, V.dtype, h.stream) if dh is None else dh
-    d_V = empty(V.shape, V.dtype, h.stream) if dV is None else dV
-    d_c = empty(q, V.dtype, h.stream) if dc is None else dc
+    d_h: Any = empty(h.shape, V.dtype, h.stream) if dh is None else dh
+    d_V: Any = empty(V.shape, V.dtype, h.stream) if dV is None else dV
+    d_c: Any = empty(q, V.dtype, h.stream) if dc is None else dc
     rows = _rows(lengths, T)
     if rows is not None:
         zero_padding(view(d_h), view(lengths))

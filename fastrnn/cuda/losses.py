@@ -188,10 +188,7 @@ def _softmax_loss(real: Any) -> DeviceKernel:
     NAN, LOW = real(np.nan), real(-np.inf)
 
     @device_kernel(_loss_signature(real, "int64"), launch_bounds=_THREADS)
-    def softmax_loss(
-        o, targets, lengths, ragged, weights, weighted, steps,
-        B, q, lanes, do, parts,
-    ):  # fmt: skip
+    def softmax_loss(o, targets, lengths, ragged, weights, weighted, steps, B, q, lanes, do, parts):
         """`lanes` threads for each step; all threads of a warp take part in each exchange."""
         here = cuda.threadIdx.x
         sums = cuda.shared.array(_THREADS, np.float64)
@@ -235,10 +232,7 @@ def _softmax_loss(real: Any) -> DeviceKernel:
 @cache
 def _sigmoid_loss(real: Any) -> DeviceKernel:
     @device_kernel(_loss_signature(real, real.__name__), launch_bounds=_THREADS)
-    def sigmoid_loss(
-        o, targets, lengths, ragged, weights, weighted, steps,
-        B, q, lanes, do, parts,
-    ):  # fmt: skip
+    def sigmoid_loss(o, targets, lengths, ragged, weights, weighted, steps, B, q, lanes, do, parts):
         """`lanes` threads for each step."""
         here = cuda.threadIdx.x
         sums = cuda.shared.array(_THREADS, np.float64)
@@ -269,10 +263,7 @@ def _sigmoid_loss(real: Any) -> DeviceKernel:
 @cache
 def _squared_loss(real: Any) -> DeviceKernel:
     @device_kernel(_loss_signature(real, real.__name__), launch_bounds=_THREADS)
-    def squared_loss(
-        o, targets, lengths, ragged, weights, weighted, steps,
-        B, q, lanes, do, parts,
-    ):  # fmt: skip
+    def squared_loss(o, targets, lengths, ragged, weights, weighted, steps, B, q, lanes, do, parts):
         """`lanes` threads for each step."""
         here = cuda.threadIdx.x
         sums = cuda.shared.array(_THREADS, np.float64)

@@ -173,10 +173,7 @@ def _adam(real: Any) -> DeviceKernel:
         f"{type_}, {type_}, int64",
         launch_bounds=_THREADS,
     )
-    def adam(
-        w, g, v, s, rate, scale, keep1, take1, keep2,
-        take2, tiny, size,
-    ):  # fmt: skip
+    def adam(w, g, v, s, rate, scale, keep1, take1, keep2, take2, tiny, size):
         i = cuda.blockIdx.x * _THREADS + cuda.threadIdx.x
         if i < size:
             v[i] = keep1 * v[i] + take1 * g[i]

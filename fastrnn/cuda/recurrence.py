@@ -34,6 +34,7 @@ from fastrnn.cuda.intrinsics import (
     store_strong,
 )
 from fastrnn.cuda.launching import (
+    capability,
     device_kernel,
     empty,
     fill,
@@ -50,8 +51,9 @@ WIDEST, WIDEST_OF_MANY, MANY = 2048, 1024, 16
 # m is padded to a multiple of this.
 TILE = 128
 _THREADS, _WARPS = 256, 8
-# Bytes of weights of a lane, and of states in shared memory.
-_REGISTERS, _SHARED = 512, 32768
+# Bytes of weights of a lane: what the compilers for older GPUs and for newer ones keep in
+# registers; and of states in shared memory.
+_REGISTERS, _OLDER_REGISTERS, _SHARED = 512, 256, 32768
 
 
 class Plan(NamedTuple):
@@ -78,10 +80,11 @@ def plan(m, B, real):
     if m > WIDEST or (m > WIDEST_OF_MANY and B >= MANY):
         return None
     M = -(-m // TILE) * TILE
+    room = _REGISTERS if capability() >= (9, 0) else _OLDER_REGISTERS
     rows = 16
-    while rows > 1 and rows * M // 32 * itemsize > _REGISTERS:
+    while rows > 1 and rows * M // 32 * itemsize > room:
         rows //= 2
-    if rows * M // 32 * itemsize > _REGISTERS:
+    if rows * M // 32 * itemsize > room:
         return None
     sequences = 1
     while (

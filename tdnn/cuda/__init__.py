@@ -3,6 +3,6 @@
 Arguments and results are device arrays, as in `fastrnn.cuda`; the offsets stay in CPU memory.
 """
 
-from tdnn.cuda.passes import tdnn_backward, tdnn_forward
+from tdnn.cuda.passes import tdnn_backward, tdnn_forward, tdnn_step
 
-__all__ = ["tdnn_backward", "tdnn_forward"]
+__all__ = ["tdnn_backward", "tdnn_forward", "tdnn_step"]

@@ -26,11 +26,11 @@ from fastrnn.cuda.launching import (
 )
 from fastrnn.cuda.rows import Rows, zero_padding
 from tdnn.cuda.products import sum_products
-from tdnn.cuda.rows import THREADS, count_frames, edge_sums, list_inputs, list_windows
-from tdnn.kernels import REPLICATE, VALID, padding_code
+from tdnn.cuda.rows import THREADS, count_frames, edge_sums, list_inputs, list_step, list_windows
+from tdnn.kernels import PADDINGS, REPLICATE, VALID
 from tdnn.results import TDNNGrads, TDNNState
 
-__all__ = ["tdnn_backward", "tdnn_forward"]
+__all__ = ["tdnn_backward", "tdnn_forward", "tdnn_step"]
 
 
 def tdnn_forward(
@@ -56,12 +56,7 @@ def tdnn_forward(
     if x.ndim == 3:
         sum_products(x, W, b, windows, sources, code, out)
     else:
-        (C, m, p), columns = W.shape, transposed(W)
-        kernel = _token_frames(W.dtype.type)
-        _launch_each(
-            kernel, out.size, x, columns, b, windows.index, sources, windows.count,
-            layer.frames * layer.B, C, m, p, code, out,
-        )  # fmt: skip
+        _sum_columns(x, W, b, windows, sources, code, out)
     return TDNNState(states, layer.counts)  # type: ignore[arg-type]
 
 
@@ -79,8 +74,8 @@ def tdnn_backward(
     dh, x, h, W = view(dh), view(x), view(h), view(W)
     C, m, p = W.shape
     layer = _layer(x, offsets, lengths, padding, stride)
-    d_W = empty(W.shape, W.dtype, x.stream) if dW is None else dW
-    d_b = empty(m, W.dtype, x.stream) if db is None else db
+    d_W: Any = empty(W.shape, W.dtype, x.stream) if dW is None else dW
+    d_b: Any = empty(m, W.dtype, x.stream) if db is None else db
     d_input = empty(x.shape, W.dtype, x.stream) if dx is None and x.ndim == 3 else dx
     da = _pre_activations(dh, h, layer, activation_code(activation), C, work)
     windows, sources = _windows(layer)
@@ -99,6 +94,31 @@ def tdnn_backward(
         token_sums(da, ids, windows.index, view(d_W))
     sum_rows(alive, view(d_b), rows=windows)
     return TDNNGrads(d_input, d_W, d_b)
+
+
+def tdnn_step(
+    x_t: Any, ring: Any, position: int, W: Any, b: Any, offsets: Sequence[int],
+    activation: str = "relu", out: Any = None,
+) -> Any:  # fmt: skip
+    """Take in frame `position`, return output frame position - r (MATH.md section 3).
+
+    r = max(k_max, 0). Arguments are not checked. x_t (B, p) or int64 token ids (B,); W, b, offsets
+    as in `tdnn_forward`. The kernel stores x_t in ring[position % R], of (R, B, p) or (R, B): see
+    `tdnn.kernels.tdnn_step`. out (B, m) is overwritten and returned.
+    """
+    x_t, ring, W, b = view(x_t), view(ring), view(W), view(b)
+    (R, B), C, stream = ring.shape[:2], W.shape[0], ring.stream
+    state = empty((B, W.shape[1]), W.dtype, stream) if out is None else out
+    slot = ring.rows(position % R, position % R + 1)
+    _launch_each(_copy(x_t.dtype.type), x_t.size, x_t, x_t.size, slot)
+    first = position - max(0, *offsets)
+    places = copy_to_device(np.array([(first + k) % R for k in offsets], np.int64), stream)
+    rows = Rows(empty(B, np.int64, stream), empty(1, np.int64, stream))
+    sources = empty((C, B), np.int64, stream)
+    _launch_each(list_step, B, places, C, B, rows.index, rows.count, sources)
+    add = sum_products if ring.ndim == 3 else _sum_columns
+    add(ring, W, b, rows, sources, activation_code(activation), view(state))
+    return state
 
 
 class _Layer(NamedTuple):
@@ -122,7 +142,9 @@ class _Layer(NamedTuple):
 def _layer(
     x: DeviceArray, offsets: Sequence[int], lengths: Any, padding: str, stride: int
 ) -> _Layer:
-    shifts, mode = tuple(int(offset) for offset in offsets), int(padding_code(padding))
+    if padding not in PADDINGS:
+        raise ValueError("padding: expected 'valid', 'zero', 'replicate' or 'causal'")
+    shifts, mode = tuple(int(offset) for offset in offsets), PADDINGS[padding]
     (T, B), span = x.shape[:2], 0
     if mode == VALID:
         span, low = max(shifts) - min(shifts), min(shifts)
@@ -159,6 +181,18 @@ def _windows(layer: _Layer) -> tuple[Rows, DeviceArray]:
 def _launch_each(kernel: DeviceKernel, size: int, *arguments: Any) -> None:
     """Launch a kernel with one thread for each of `size` things."""
     launch(kernel, -(-size // THREADS), THREADS, *arguments)
+
+
+def _sum_columns(
+    x: DeviceArray, W: DeviceArray, b: DeviceArray, rows: Rows, sources: DeviceArray, code: int,
+    out: DeviceArray,
+) -> None:  # fmt: skip
+    """As `sum_products` for token ids x: the products are columns of the W_j."""
+    C, m, p = W.shape
+    _launch_each(
+        _token_frames(W.dtype.type), sources.shape[1] * m, x, transposed(W), b, rows.index,
+        sources, rows.count, sources.shape[1], C, m, p, code, out,
+    )  # fmt: skip
 
 
 def _pre_activations(
@@ -231,10 +265,7 @@ def _token_frames(real: Any) -> DeviceKernel:
         f"{type_}*",
         launch_bounds=THREADS,
     )
-    def token_frames(
-        x, columns, b, rows, sources, listed, most, C,
-        m, p, code, out,
-    ):  # fmt: skip
+    def token_frames(x, columns, b, rows, sources, listed, most, C, m, p, code, out):
         """One thread for each number of out; columns (C, p, m) holds each W_j transposed."""
         at = cuda.blockIdx.x * THREADS + cuda.threadIdx.x
         if at >= listed[0] * m:

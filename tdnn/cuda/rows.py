@@ -13,7 +13,7 @@ import numpy as np
 from fastrnn.cuda.intrinsics import cuda
 from fastrnn.cuda.launching import device_kernel
 
-__all__ = ["THREADS", "count_frames", "edge_sums", "list_inputs", "list_windows"]
+__all__ = ["THREADS", "count_frames", "edge_sums", "list_inputs", "list_step", "list_windows"]
 
 THREADS = 256
 
@@ -61,10 +61,7 @@ def count_frames(lengths, ragged, T, B, span, stride, counts, starts):
     "int64*, int64, int64, int64*, int64*, int64*, int64, int64, int64, int64*, int64*",
     launch_bounds=THREADS,
 )
-def list_windows(
-    inputs, B, frames, counts, starts, shifts, C, stride,
-    repeat, rows, sources,
-):  # fmt: skip
+def list_windows(inputs, B, frames, counts, starts, shifts, C, stride, repeat, rows, sources):
     """List the output rows alive, and in sources (C, frames * B) the input rows they read.
 
     One thread for each output row, alive or not; inputs and counts (B,) are numbers of frames,
@@ -92,10 +89,7 @@ def list_windows(
     "int64*, int64, int64, int64, int64*, int64*, int64*, int64, int64, int64, int64*, int64*",
     launch_bounds=THREADS,
 )
-def list_inputs(
-    inputs, T, B, frames, counts, starts, shifts, C,
-    stride, repeat, rows, sources,
-):  # fmt: skip
+def list_inputs(inputs, T, B, frames, counts, starts, shifts, C, stride, repeat, rows, sources):
     """List the input rows alive, and in sources (C, T * B) the output rows that read them.
 
     One thread for each input row, alive or not; starts are those of the inputs. Frames that the
@@ -130,6 +124,18 @@ def list_inputs(
         sources[j * T * B + place] = source
 
 
+@device_kernel("int64*, int64, int64, int64*, int64*, int64*", launch_bounds=THREADS)
+def list_step(places, C, B, rows, count, sources):
+    """List all B rows, and in sources (C, B) those of a ring of frames, `places` in it."""
+    b = cuda.blockIdx.x * THREADS + cuda.threadIdx.x
+    if b == 0:
+        count[0] = B
+    if b < B:
+        rows[b] = b
+        for j in range(C):
+            sources[j * B + b] = places[j] * B + b
+
+
 @cache
 def edge_sums(real: Any) -> Any:
     """Return the kernel that sums da over all windows that see the first, or the last, frame."""
@@ -138,10 +144,7 @@ def edge_sums(real: Any) -> Any:
         f"{real.__name__}*, int64*, int64, int64, int64, int64*, int64*, int64, int64",
         launch_bounds=THREADS,
     )
-    def sum_edges(
-        da, inputs, B, m, frames, counts, shifts, C,
-        stride,
-    ):  # fmt: skip
+    def sum_edges(da, inputs, B, m, frames, counts, shifts, C, stride):
         """Store the sums behind the frames of da: (C, 2, B, m), first frames before last ones.
 
         One thread for each sum. A sequence of one frame counts as a first frame only.
@@ -153,12 +156,12 @@ def edge_sums(real: Any) -> Any:
         last, j = at // (m * B) % 2, at // (m * B) // 2
         length = inputs[b]
         begin, end = 0, counts[b]
-        if last == 0:
+        if last == 0 and length > 1:
             end = min(end, max(0, -shifts[j] // stride + 1))
-        else:
-            begin = max(0, -((shifts[j] - (length - 1)) // stride))
-            if length <= 1:
-                begin = end
+        elif last == 1:
+            begin = end
+            if length > 1:
+                begin = max(0, -((shifts[j] - (length - 1)) // stride))
         total = real(0)
         for i in range(begin, end):
             total += da[(i * B + b) * m + unit]

@@ -37,7 +37,7 @@ def ptx_of(kernel, capability=(8, 0)):
 
     # numba-cuda asks the GPU for its capability when it compiles a device function.
     device = types.SimpleNamespace(compute_capability=capability)
-    with mock.patch.object(dispatcher, "get_current_device", lambda: device):
+    with mock.patch.object(dispatcher, "get_current_device", return_value=device):
         return launching.compile_ptx(kernel, capability)
 
 

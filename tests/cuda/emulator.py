@@ -20,6 +20,7 @@ kernels use; a kernel that needs more finds out by an AttributeError.
 """
 
 import contextlib
+import contextvars
 import ctypes
 import dataclasses
 import functools
@@ -75,6 +76,9 @@ class _Device:
     def multiprocessors(self):
         return self.processors
 
+    def capability(self):
+        return 9, 0
+
     def fits_together(self, kernel, blocks, block, shared):
         return blocks <= self.processors
 
@@ -122,22 +126,33 @@ class _Thread:
         "answer", "barriers", "block", "index", "lane", "place", "run", "wait", "warp", "warp_syncs"
     )  # fmt: skip
 
-    def __init__(self, block, number, threads, call, hub):
+    def __init__(self, block, number, threads, place):
         x, y, _ = threads
-        self.block, self.lane, self.warp = block, number % 32, number // 32
+        self.block, self.lane, self.place = block, number % 32, place
+        self.warp = block.warps.setdefault(number // 32, _Warp())
         self.index = _Triple(number % x, number // x % y, number // (x * y))
         self.wait = self.answer = None
         self.barriers = self.warp_syncs = 0
-        self.run = greenlet(call, hub)
 
     def __repr__(self):
         return f"thread {self.index.x} of block {self.block.index.x}"
 
 
+def _place(item):
+    """Return a number that orders the blocks of a grid, or threads."""
+    return item.place if isinstance(item, _Thread) else (item.z, item.y, item.x)
+
+
+class _Warp:
+    def __init__(self):
+        self.live, self.waiting = 0, {}  # bits of lanes; threads by their lane
+
+
 class _Block:
-    def __init__(self, index, shared):
-        self.index, self.threads, self.arrays = index, [], {}
-        self.dynamic = np.full(shared + 16, 0xFF, np.uint8)
+    def __init__(self, index, launch):
+        self.index, self.launch, self.arrays, self.warps = index, launch, {}, {}
+        self.live, self.waiting = 0, []
+        self.dynamic = np.full(launch.shared + 16, 0xFF, np.uint8)
 
 
 now = None  # the thread that runs
@@ -151,7 +166,7 @@ class _Launch:
         self.shared, self.accesses, self.moves = shared, {} if device.watch else None, 0
         self.random = random.Random(device.order if isinstance(device.order, int) else 0)
         self.function = _emulated(kernel.function)
-        self.skipped, self.blocks = None, []
+        self.skipped, self.blocks, self.ready = None, [], []
         if device.without is not None and device.without[0] == kernel.name:
             self.skipped = barrier_lines(kernel)[device.without[1]]
 
@@ -161,9 +176,11 @@ class _Launch:
         ]
         x, y, z = self.grid
         indices = [_Triple(i % x, i // x % y, i // (x * y)) for i in range(x * y * z)]
-        indices = self._ordered(indices)
-        for group in [indices] if cooperative else [[index] for index in indices]:
-            self._run_blocks([_Block(index, self.shared) for index in group], values)
+        groups = [indices] if cooperative else [[index] for index in self._ordered(indices)]
+        context = contextvars.copy_context()
+        context.run(np.seterr, all="ignore")
+        for group in groups:
+            self._run_blocks([_Block(index, self) for index in group], values, context)
 
     def _argument(self, name, value):
         if name.endswith("*"):
@@ -177,80 +194,90 @@ class _Launch:
         return array if self.accesses is None else _Watched(array, self)
 
     def _ordered(self, items):
-        items = list(items)
-        if self.device.order == "desc":
-            items.reverse()
-        elif isinstance(self.device.order, int):
+        if isinstance(self.device.order, int):
             self.random.shuffle(items)
-        return items
+            return items
+        return sorted(items, key=_place, reverse=self.device.order == "desc")
 
-    def _run_blocks(self, blocks, values):
-        hub = getcurrent()
-        live = []
-        self.blocks += blocks  # their addresses are not used again within this launch
-        for block in blocks:
-            block.launch = self
-            for number in range(math.prod(self.block)):
-                call = functools.partial(_quietly, self.function, values)
-                block.threads.append(_Thread(block, number, self.block, call, hub))
-            live += block.threads
-        idle = 0
-        while live:
-            before = self.moves
-            for thread in self._ordered(live):
-                if thread.wait is None or thread.wait[0] == "poll":
-                    self._go_on(thread)
-            live = [thread for thread in live if not thread.run.dead]
-            for block in blocks:
-                self._release(block)
-            idle = 0 if self.moves > before else idle + 1
-            if idle > _PATIENCE or (idle and not any(t.wait and t.wait[0] == "poll" for t in live)):
-                waiting = sorted({f"{thread.wait[0]} at line {thread.wait[1]}" for thread in live})
-                raise Deadlock(f"{self.kernel.name}: threads wait for ever: {', '.join(waiting)}")
-
-    def _go_on(self, thread):
+    def _run_blocks(self, blocks, values, context):
         global now
-        if thread.wait is None:
-            self.moves += 1
-        thread.wait, now = None, thread
-        thread.run.switch()
-        if thread.run.dead or thread.wait[0] != "poll":
-            self.moves += 1
+        self.blocks += blocks  # their addresses are not used again within this launch
+        hub, call = getcurrent(), functools.partial(self.function, *values)
+        for block in blocks:
+            block.live = math.prod(self.block)
+            for number in range(block.live):
+                thread = _Thread(block, number, self.block, len(self.ready))
+                thread.run = greenlet(call, hub)
+                thread.run.gr_context = context
+                thread.warp.live |= 1 << thread.lane
+                self.ready.append(thread)
+        idle = 0
+        while self.ready:
+            turn, self.ready, before = self._ordered(self.ready), [], self.moves
+            for now in turn:
+                now.wait, polled = None, now.wait is not None
+                now.run.switch()
+                self._sort(now, polled)
+            idle = 0 if self.moves > before else idle + 1
+            if idle > _PATIENCE:
+                self._hopeless(self.ready)
+        for block in blocks:
+            if block.live:
+                stuck = [
+                    thread for warp in block.warps.values() for thread in warp.waiting.values()
+                ]
+                self._hopeless(block.waiting + stuck)
 
-    def _release(self, block):
-        """Let the threads of a block go on that have all come to the same place."""
-        block.threads = live = [thread for thread in block.threads if not thread.run.dead]
-        waiting = [thread for thread in live if thread.wait and thread.wait[0] == "barrier"]
-        if live and len(waiting) == len(live):
-            if len({thread.wait[1] for thread in live}) > 1:
-                raise Deadlock(f"{self.kernel.name}: threads of a block wait at different barriers")
-            verdict = functools.reduce(live[0].wait[2], [thread.wait[3] for thread in live])
-            for thread in live:
-                thread.wait, thread.answer = None, verdict
-                thread.barriers += 1
-            self.moves += 1
-            return
-        for warp in {thread.warp for thread in live if thread.wait and thread.wait[0] == "warp"}:
-            lanes = {thread.lane: thread for thread in live if thread.warp == warp}
-            for thread in list(lanes.values()):
-                if thread.wait and thread.wait[0] == "warp":
-                    self._release_warp(lanes, thread.wait)
+    def _hopeless(self, threads):
+        waits = sorted({f"{thread.wait[0]} at line {thread.wait[1]}" for thread in threads})
+        raise Deadlock(f"{self.kernel.name}: threads wait for ever: {', '.join(waits)}")
 
-    def _release_warp(self, lanes, wait):
-        group = [lane for lane in lanes.items() if wait[2] >> lane[0] & 1]
-        if any(t.wait is None or t.wait[:3] != wait[:3] for _, t in group):
-            return
-        sent = {lane: thread.wait[4] for lane, thread in group}
-        answers = {lane: wait[3](lane, thread.wait[5], sent) for lane, thread in group}
-        for lane, thread in group:
-            thread.wait, thread.answer = None, answers[lane]
-            thread.warp_syncs += wait[6]
-        self.moves += 1
+    def _sort(self, thread, polled):
+        """Put a thread that has stopped where it belongs; let those go on that waited for it."""
+        block, warp = thread.block, thread.warp
+        kind = "end" if thread.run.dead else thread.wait[0]
+        self.moves += not (polled and kind == "poll")
+        if kind == "poll":
+            self.ready.append(thread)
+        elif kind == "barrier":
+            block.waiting.append(thread)
+        elif kind == "warp":
+            warp.waiting[thread.lane] = thread
+        else:
+            block.live -= 1
+            warp.live &= ~(1 << thread.lane)
+        if kind in ("barrier", "end") and block.live and len(block.waiting) == block.live:
+            self._release_block(block)
+        if kind in ("warp", "end") and warp.waiting:
+            self._release_warp(warp)
 
+    def _release_block(self, block):
+        """Let the threads of a block go on, which have all come to its barrier."""
+        threads, block.waiting = block.waiting, []
+        if len({thread.wait[1] for thread in threads}) > 1:
+            raise Deadlock(f"{self.kernel.name}: threads of a block wait at different barriers")
+        verdict = functools.reduce(threads[0].wait[2], [thread.wait[3] for thread in threads])
+        for thread in threads:
+            thread.wait, thread.answer = None, verdict
+            thread.barriers += 1
+        self.ready += threads
 
-def _quietly(function, values):
-    np.seterr(all="ignore")  # in this greenlet's own context
-    function(*values)
+    def _release_warp(self, warp):
+        """Let the lanes of a warp go on that have all come to the same exchange."""
+        for wait in {thread.wait[:3]: thread.wait for thread in warp.waiting.values()}.values():
+            group = [
+                (lane, thread) for lane, thread in warp.waiting.items()
+                if thread.wait[:3] == wait[:3]
+            ]  # fmt: skip
+            if sum(1 << lane for lane, _ in group) != wait[2] & warp.live:
+                continue
+            sent = {lane: thread.wait[4] for lane, thread in group}
+            for lane, thread in group:
+                thread.answer = wait[3](lane, thread.wait[5], sent)
+                thread.wait = None
+                thread.warp_syncs += wait[6]
+                del warp.waiting[lane]
+                self.ready.append(thread)
 
 
 def _stop(*wait):

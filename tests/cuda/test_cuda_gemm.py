@@ -1,5 +1,7 @@
 """The products of `fastrnn.cuda.gemm`, in three orders of threads, against NumPy."""
 
+import ctypes
+
 import numpy as np
 import pytest
 from emulator import Race, emulated_device
@@ -185,3 +187,23 @@ def test_a_blas_takes_over_products_without_lists():
         gemm.sum_outer(*device, c, accumulate=True, blas=blas)
         np.testing.assert_allclose(copy_to_host(c), 2 * a.T @ b)
     assert calls == [(False, True, False), (True, False, False), (True, False, True)]
+
+
+def test_the_blas_of_a_library():
+    """NumPy stands for CuPy: the same names."""
+
+    class Library:
+        matmul = staticmethod(np.matmul)
+
+        @staticmethod
+        def asarray(array):
+            raw = (ctypes.c_char * array.nbytes).from_address(array.pointer)
+            return np.frombuffer(raw, array.dtype).reshape(array.shape)
+
+    a, b = numbers(1, (6, 4), np.float64), numbers(2, (6, 4), np.float64)
+    with emulated_device():
+        c, device = empty((4, 4), np.float64), (copy_to_device(a), copy_to_device(b))
+        blas = gemm.library_blas(Library)
+        gemm.sum_outer(*device, c, blas=blas)
+        gemm.sum_outer(*device, c, accumulate=True, blas=blas)
+        np.testing.assert_allclose(copy_to_host(c), 2 * a.T @ b)

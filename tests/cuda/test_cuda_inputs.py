@@ -6,7 +6,7 @@ from emulator import Deadlock, Race, emulated_device
 from helpers import TOLERANCE, error, random_lengths
 
 from fastrnn.cuda import checks, inputs
-from fastrnn.cuda.launching import copy_to_device, copy_to_host, empty
+from fastrnn.cuda.launching import copy_to_device, copy_to_host, empty, launch
 
 ORDERS = ["asc", "desc", 3]
 
@@ -54,16 +54,43 @@ def test_sums_over_columns(order, real):
         assert error(copy_to_host(dU), expected) <= TOLERANCE[np.dtype(real)]
 
 
-@pytest.mark.parametrize(
-    "without", [("token_parts", 0), ("token_parts", 1), ("transpose_tiles", 0), ("join_parts", 0)]
-)
-def test_every_barrier_is_needed(without):
-    with emulated_device(3, watch=True, without=without):
-        ids = copy_to_device(np.random.default_rng(1).integers(0, 3, (300, 1)))
-        da, U, b = (copy_to_device(np.ones(shape)) for shape in ((300, 1, 2), (2, 3), (2,)))
-        with pytest.raises((Race, Deadlock)):
-            inputs.token_product(ids, U, b, None, da)
-            inputs.add_token_sums(da, ids, None, U)
+def one_segment(da, ids):
+    """Return the sums over columns of one part, as a large vocabulary has it."""
+    (n, m), parts = da.shape, empty((1, 1, 3, da.shape[1]), da.dtype)
+    given = copy_to_device(da), m, copy_to_device(ids), None, 0, n, 1, 3, parts
+    launch(inputs._token_parts(da.dtype.type), (1, 1, 1), 256, *given)
+    return copy_to_host(parts)[0, 0]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_part_of_more_rows_than_a_block_lists_at_once(order):
+    rng = np.random.default_rng(1)
+    ids, da = rng.integers(-1, 3, 300).astype(np.int32), rng.standard_normal((300, 2))
+    expected = [da[ids == token].sum(0) for token in range(3)]
+    with emulated_device(order, watch=True):
+        np.testing.assert_allclose(one_segment(da, ids), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("barrier", [0, 1])
+def test_every_barrier_of_the_parts_is_needed(barrier):
+    ids, da = np.arange(300, dtype=np.int32) % 3, np.ones((300, 2))
+    without = ("token_parts", barrier)
+    with emulated_device(3, watch=True, without=without), pytest.raises((Race, Deadlock)):
+        one_segment(da, ids)
+
+
+def test_the_barrier_before_the_sums_are_turned_is_needed():
+    with emulated_device(3, watch=True, without=("join_parts", 0)):
+        da, ids = copy_to_device(np.ones((9, 5))), copy_to_device(np.zeros((1, 9), np.int32))
+        dW = empty((1, 5, 3), np.float64)
+        with pytest.raises(Race):
+            inputs.token_sums(da, ids, None, dW)
+
+
+def test_the_barrier_of_the_transposition_is_needed():
+    without = ("transpose_tiles", 0)
+    with emulated_device(3, watch=True, without=without), pytest.raises(Race):
+        inputs.transposed(copy_to_device(np.ones((1, 5, 4))))
 
 
 def test_ids_out_of_range_add_nothing():

@@ -120,19 +120,27 @@ def test_without_lengths_and_into_buffers(layer):
     np.testing.assert_allclose(da, np.where(got["h"] > 0, case["dh"], 0), rtol=1e-14)
 
 
-def test_same_bits_with_large_tiles_and_in_any_order():
+def test_same_bits_in_any_order():
+    case = make_layer(9, 5, 3, 35, (0, -1), "zero", 1, np.float32)
+    results = []
+    for order in ORDERS:
+        with emulated_device(order):
+            results.append(passes(cuda, case, "tanh"))
+    for got in results[1:]:
+        assert_same_bits(got, results[0])
+
+
+def test_same_bits_with_large_tiles():
     """One multiprocessor has enough to do with one large tile."""
-    layer = (30, 5, 3, 35, (0, -1), "zero", 1)
-    case = make_layer(*layer, np.float32)
-    with emulated_device():
-        expected = passes(cuda, case, "tanh")
-    with emulated_device("desc", multiprocessors=4):
-        assert_same_bits(passes(cuda, case, "tanh"), expected)
-    with emulated_device(multiprocessors=1, watch=True):
-        got = passes(cuda, case, "tanh")
-    for name in ("h", "dx"):
-        assert got[name].tobytes() == expected[name].tobytes()
-    assert_close(got, passes(reference, case, "tanh", wide=True), 1e-5)
+    case = make_layer(9, 5, 3, 35, (0, -1), "zero", 1, np.float32)
+    results = []
+    for processors in (1, 4):
+        with emulated_device(multiprocessors=processors) as device:
+            x, W, b, lengths = (copy_to_device(case[n]) for n in ("x", "W", "b", "lengths"))
+            state = cuda.tdnn_forward(x, W, b, (0, -1), lengths, "tanh", "zero")
+            results.append(copy_to_host(state.h))
+            assert "sum_products_kernel" in device.launches
+    assert results[0].tobytes() == results[1].tobytes()
 
 
 def test_bits_of_a_sequence_do_not_depend_on_the_others():
@@ -145,6 +153,26 @@ def test_bits_of_a_sequence_do_not_depend_on_the_others():
         got, expected = passes(cuda, case, "tanh"), passes(cuda, alone, "tanh")
     for name in ("h", "dx"):
         assert got[name][:, 1].tobytes() == expected[name][:, 0].tobytes()
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_steps_as_the_reference(tokens):
+    rng = np.random.default_rng(6)
+    W, b = rng.standard_normal((3, 4, 5)), rng.standard_normal(4)
+    x = rng.integers(0, 5, (7, 2)) if tokens else rng.standard_normal((7, 2, 5))
+    ring = np.full((5, 2), -1) if tokens else np.zeros((5, 2, 5))
+    offsets = (1, -3, 0)
+    with emulated_device(watch=True):
+        given = [copy_to_device(array) for array in (ring, W, b)]
+        for t, x_t in enumerate(x):
+            expected = reference.tdnn_step(x_t, ring, t, W, b, offsets, "tanh")
+            out = empty((2, 4), np.float64) if t else None
+            got = cuda.tdnn_step(
+                copy_to_device(x_t), given[0], t, given[1], given[2], offsets, "tanh", out
+            )
+            assert out is None or got is out
+            np.testing.assert_allclose(copy_to_host(got), expected, rtol=1e-12)
+            np.testing.assert_array_equal(copy_to_host(given[0]), ring)
 
 
 def test_a_nan_reaches_only_frames_whose_window_holds_it():

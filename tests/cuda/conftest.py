@@ -1,0 +1,17 @@
+"""All tests of this folder carry the mark `cuda`, and are skipped without numba-cuda."""
+
+from pathlib import Path
+
+import pytest
+
+from fastrnn.cuda.intrinsics import missing
+
+FOLDER = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if FOLDER in item.path.parents:
+            item.add_marker(pytest.mark.cuda)
+            if missing:
+                item.add_marker(pytest.mark.skip(reason=missing))

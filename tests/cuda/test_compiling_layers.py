@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from compiling import as_text, complaints, table
 
-from fastrnn.cuda import checks, gemm, inputs, intrinsics, losses, optimizers, readout
+from fastrnn.cuda import checks, dropout, gemm, inputs, intrinsics, losses, optimizers, readout
 from tdnn.cuda import passes, products, rows
 
 pytestmark = [
@@ -55,6 +55,8 @@ KERNELS = {
     "square_sums (in float64)": optimizers._square_sums(F),
     "norm, float64": optimizers._norm,
     "scale (in float64)": optimizers._scale(F),
+    "shrink": optimizers._shrink(F),
+    "dropout": dropout._multiply(F),
     "readout": readout._read(F),
     "readout backward": readout._read_backward(F),
 }

@@ -133,7 +133,7 @@ def test_short_table():
     head, columns, *rows = table.short_table(RECORDS)
     assert head.startswith("cuDNN fp32's time / ours")
     assert columns.split() == ["m", "\\", "B", "8"]
-    assert [row.split() for row in rows] == [["64", "0.9", "|", "-"], ["512", "5.0", "|", "1"]]
+    assert [row.split() for row in rows] == [["64", "0.9", "|", "-"], ["512", "5.0", "|", "1.00"]]
     assert table.short_table([record()]) == []
 
 
@@ -147,7 +147,7 @@ def test_line():
 def test_figures_to_reach():
     assert goals.lines(RECORDS) == [
         "at least 1.0x cuDNN fp32: 3 of 4 cells, worst 0.9x (64/8/1024 F)",
-        "at least 2x cuDNN fp32, m > 384, B <= 32: 2 of 3 cells, worst 1x (512/8/1024 FB)",
+        "at least 2x cuDNN fp32, m > 384, B <= 32: 2 of 3 cells, worst 1.00x (512/8/1024 FB)",
         "at least 5x packed sequences: 1 of 1 cells, worst 7.0x (512/8/1024 F)",
         "at least 5x float64, m <= 512, B <= 32: 0 of 1 cells, worst 4.0x (512/8/1024 F)",
         "at most 2 us a step forward, m <= 1024, B <= 8: 2 of 3 cells, worst 4 us (512/8/128 F)",
@@ -221,7 +221,7 @@ def test_a_measured_run(monkeypatch, capsys, tmp_path):
         "512",
         "2.5",
         "|",
-        "1",
+        "1.00",
     ]
     assert len(read_csv(path, Record)[1]) == 6
 

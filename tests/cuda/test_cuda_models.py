@@ -239,7 +239,7 @@ def test_bad_data_is_refused_before_it_is_copied():
         def fit(*batch):
             fastrnn.fit(there, batch, optimizer=fastrnn.SGD(0.1), epochs=1, progress=False)
 
-        with pytest.raises(ValueError, match="^targets: expected integers from 0 to 1, got [23] at"):
+        with pytest.raises(ValueError, match="^targets: expected integers from 0 to 1, got 3"):
             fit(x, targets + 2)
         with pytest.raises(ValueError, match="^lengths: expected values from 0 to T = 4, got 5"):
             fit(x, targets, lengths + 1)

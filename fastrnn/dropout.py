@@ -39,7 +39,7 @@ class Dropout(Draws):
     >>> from fastrnn.dropout import Dropout, dropped
     >>> factors = Dropout(0.5, True, np.random.default_rng(0)).factors((3, 1, 4), np.float32)
     >>> dropped(np.ones((3, 1, 4), np.float32), factors)[:, 0].tolist()
-    [[2.0, 2.0, 2.0, 0.0], [2.0, 2.0, 2.0, 0.0], [2.0, 2.0, 2.0, 0.0]]
+    [[2.0, 0.0, 2.0, 2.0], [2.0, 0.0, 2.0, 2.0], [2.0, 0.0, 2.0, 2.0]]
     """
 
     def __init__(self, probability: float, same_mask: bool, source: np.random.Generator) -> None:

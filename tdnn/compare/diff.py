@@ -109,9 +109,9 @@ def _row(
     if verdict is None or verdict.difference is None:
         return (task, model, *means, "", "", "", other or "no pair of runs with a score")
     difference = verdict.difference  # A - B
-    change = formats.number(-difference.mean)
+    change = formats.number(0.0 - difference.mean)
     if difference.low is not None and difference.high is not None:
-        change += f" [{formats.interval(-difference.high, -difference.low)}]"
+        change += f" [{formats.interval(0.0 - difference.high, 0.0 - difference.low)}]"
     p = "" if verdict.p_holm is None else formats.p_value(verdict.p_holm).removeprefix("p ")
     return (task, model, *means, change, str(difference.seeds), p.removeprefix("= "),
             _word(verdict))  # fmt: skip

@@ -189,6 +189,8 @@ def _plain(value: float) -> str:
     """A power of ten, or any number, as the mark of an axis."""
     if value >= 1e6:
         return f"{value / 1e6:,.6g} M"
+    if value >= 1e4:
+        return f"{value / 1e3:,.6g} k"
     if value > 1e-4:
         return f"{value:,.6g}"
     return f"{value:.0e}".replace("e-0", "e-").replace("-", "\N{MINUS SIGN}")

@@ -212,8 +212,9 @@ def _figures(
     )
     for by, words in (("step", "updates"), ("seconds", "training time")):
         found[f"Validation over {words}"] = learning_curve(
-            curves, by, levels=levels, **scored(by, f"validation over {words}")
-        )
+            curves, by, levels=levels, lower_is_better=about["lower_is_better"],
+            **scored(by, f"validation over {words}"),
+        )  # fmt: skip
     if not lags.empty:
         label = about.get("lag_label") or "lag, steps"
         found["Test score over lag"] = lag_plot(

@@ -22,6 +22,7 @@ def learning_curve(
     looks: Mapping[str, Look],
     metric: str,
     levels: Mapping[str, float],
+    lower_is_better: bool,
     name: str,
     title: str,
 ) -> str:
@@ -38,7 +39,8 @@ def learning_curve(
     metric : str
         Label of the y axis.
     levels : dict of str to float
-        Drawn as dashed lines with these names.
+        Drawn as dashed lines with these names; the first is the floor.
+    lower_is_better : bool
     name : str
         Makes the ids inside of the SVG unique on the page.
     title : str
@@ -69,9 +71,10 @@ def learning_curve(
                 table["x"], table["mean"], color=look.color, ls=look.dashes, lw=1.9, label=model
             )
             drawn += [*table["mean"], *table["low"], *table["high"]]
-        _scale(axes, drawn, list(levels.values()))
+        _scale(axes, drawn, list(levels.values()), lower_is_better)
         references(axes, levels)
         axes.set_xlim(left=0)
+        axes.locator_params(axis="x", nbins=6)
         axes.set_xlabel("updates" if by == "step" else "seconds of training (mean over seeds)")
         axes.set_ylabel(metric)
     return canvas.svg
@@ -218,18 +221,21 @@ def _band(axes: "Axes", x: Any, table: "pd.DataFrame", look: Look) -> None:
     axes.fill_between(x, table["low"], table["high"], color=look.color, alpha=BAND, lw=0)
 
 
-def _scale(axes: "Axes", drawn: Sequence[float], levels: Sequence[float]) -> None:
+def _scale(
+    axes: "Axes", drawn: Sequence[float], levels: Sequence[float], lower_is_better: bool
+) -> None:
     """A logarithmic axis where scores fall far below the floor; else one cut beyond the floor.
 
     `drawn` are means and the ends of their bands, `levels` the references, the floor first.
+    Curves that never beat the floor are shown whole.
     """
     if not drawn or not levels:
         return
     floor, low, high = levels[0], min([*drawn, *levels]), max([*drawn, *levels])
-    if low > 0 and floor > 10 * min(drawn):
+    if lower_is_better and low > 0 and floor > 10 * min(drawn):
         logarithmic(axes, "y")
         axes.set_ylim(low / 2, 3 * floor)
-    elif max(drawn) - floor > floor - min(drawn):  # scores are better above the floor
-        axes.set_ylim(floor - 0.12 * (high - floor), high + 0.08 * (high - floor))
-    elif floor > low:
-        axes.set_ylim(low - 0.08 * (floor - low), floor + 0.12 * (floor - low))
+    elif lower_is_better and min(drawn) < floor:
+        axes.set_ylim(low - 0.08 * (floor - low), floor + 0.25 * (floor - low))
+    elif not lower_is_better and max(drawn) > floor:
+        axes.set_ylim(floor - 0.25 * (high - floor), high + 0.08 * (high - floor))

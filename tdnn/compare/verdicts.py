@@ -163,7 +163,8 @@ def _verdict(
     kind, winner, text, reason = _decide(question, evidence, adjusted, tests, below)
     if below and kind != "at the floor":
         who = " and ".join(below)
-        notes.insert(0, f"{who} {'do' if len(below) > 1 else 'does'} not beat {_floor(question)}.")
+        verb = "are" if len(below) > 1 else "is"
+        notes.insert(0, f"{who} {verb} not shown to beat {_floor(question)}.")
     statement = f"{question.task}: {text}"
     sentence = " ".join([statement, *([reason] if reason else []), *notes])
     return Verdict(
@@ -192,7 +193,7 @@ def _decide(
         )
         return "too few seeds", None, text, ""
     if len(below) == len(means):
-        text = f"{values} do not beat {_floor(question)}, so there is nothing to compare."
+        text = f"{values} are not shown to beat {_floor(question)}: nothing to compare."
         return "at the floor", None, text, ""
     assert difference.low is not None and difference.high is not None
     if difference.low <= 0 <= difference.high or adjusted >= LEVEL:

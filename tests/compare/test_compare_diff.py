@@ -54,6 +54,7 @@ def test_every_kind_of_change(difference):
     ]
     assert "3 of 5 rows changed by more than noise" in text
     assert "a small one may be there" in text
+    assert line(text, "adding-200", "jordan")[4:8] == ["0", "[0", "to", "0]"]
     assert "Settings, data, sizes and environments are the same." in text
 
 

@@ -190,7 +190,7 @@ def test_help_and_list_load_nothing_heavy_and_compile_nothing(arguments, tmp_pat
         "from tdnn.compare.__main__ import main\n"
         "try: status = main(sys.argv[1:])\n"
         "except SystemExit as leaving: status = leaving.code\n"
-        "heavy = {'matplotlib', 'pandas', 'jinja2', 'tqdm', 'joblib', 'pooch', 'scipy',"
+        "heavy = {'matplotlib', 'pandas', 'jinja2', 'tqdm', 'joblib', 'pooch',"
         " 'distributed'} & set(sys.modules)\n"
         "from numba.core.dispatcher import Dispatcher\n"
         "import gc\n"

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from fastrnn.cuda.intrinsics import missing
-
 FOLDER = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items):
+    from fastrnn.cuda.intrinsics import missing  # not before numba's cache folder is chosen
+
     for item in items:
         if FOLDER in item.path.parents:
             item.add_marker(pytest.mark.cuda)

@@ -97,8 +97,8 @@ def plan(m, B, real):
     # Fewer rows in a warp where there are processors for more warps.
     while rows > 1 and chunks * M // (_WARPS * rows) * 2 <= processors:
         rows //= 2
-    teams = min(chunks, max(1, processors * _WARPS * rows // M))
-    return Plan(M, rows, sequences, teams)
+    teams = min(chunks, processors * _WARPS * rows // M)
+    return Plan(M, rows, sequences, teams) if teams else None
 
 
 @functools.cache

@@ -194,6 +194,7 @@ def test_plans_for_a_large_gpu(monkeypatch):
             assert how.teams * how.sequences < B + how.sequences
     assert recurrence.plan(2049, 1, np.float32) is None
     assert recurrence.plan(1024, 8, np.float64).rows == 2
+    assert recurrence.plan(2048, 1, np.float64) is None  # 256 blocks
     monkeypatch.setattr(recurrence, "capability", lambda: (8, 0))  # half as many weights in a lane
     assert recurrence.plan(1024, 8, np.float64).rows == 1
     assert recurrence.plan(1024, 32, np.float32).rows == 2

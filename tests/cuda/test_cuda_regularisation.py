@@ -32,9 +32,7 @@ def test_fit_with_dropout_weight_decay_and_patience(same_mask):
     plain = stack(same_mask)
     with emulated_device("desc", multiprocessors=0):
         there = here.to("cuda")
-        found = fastrnn.fit(
-            there, data, optimizer=fastrnn.Adam(0.5, weight_decay=0.1), **settings
-        )
+        found = fastrnn.fit(there, data, optimizer=fastrnn.Adam(0.5, weight_decay=0.1), **settings)
         trained = there.to("cpu")
     want = fastrnn.fit(here, data, optimizer=fastrnn.Adam(0.5, weight_decay=0.1), **settings)
     fastrnn.fit(plain, data, optimizer=fastrnn.Adam(0.5), **settings)

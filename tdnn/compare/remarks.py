@@ -169,7 +169,9 @@ def _sentence(
         f"{formats.count(short)} to {formats.count(long)} the rate of {tdnn} changes by a factor "
         f"of {formats.factor(grown[tdnn])}, that of {rnn} by {formats.factor(grown[rnn])}: "
     )
-    if grown[tdnn] > MORE * grown[rnn]:
+    if grown[tdnn] > MORE * grown[rnn] and ahead == rnn:
+        text += "computing all steps of a layer at once buys this growth, but not the lead."
+    elif grown[tdnn] > MORE * grown[rnn]:
         text += "this is what computing all steps of a layer at once buys over long sequences."
     else:
         text += "on these sizes, computing all steps of a layer at once buys nothing by length."

@@ -389,6 +389,9 @@ def rates(model, by_length):
         ({10: 1e6, 1000: 1e6}, {10: 1e5, 1000: 1e5},
          ["elman is trained on 1,000,000 steps per second and tdnn on 100,000: 10 times as many",
           "buys nothing by length"]),
+        ({10: 1e6, 1000: 1e6}, {10: 1e5, 1000: 5e5},
+         ["elman is trained on 1,000,000 steps per second and tdnn on 500,000: 2.0 times as many",
+          "buys this growth, but not the lead"]),
     ],
 )  # fmt: skip
 def test_what_parallel_in_time_buys_is_computed(tmp_path, elman, tdnn, words):

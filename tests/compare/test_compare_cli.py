@@ -213,7 +213,7 @@ def test_run_ends_with_verdicts_and_the_place_of_the_report(capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert any("sha256" in line for line in lines)
     assert sum(line.startswith("[") for line in lines) == 4
-    assert lines[-3].startswith("adding: ")
+    assert lines[-3].startswith("adding-8: ")
     assert lines[-2].startswith("char: ")
     assert lines[-1] == f"report: {out / 'index.html'}"
     # A second start makes no run again, and says so.

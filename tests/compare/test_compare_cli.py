@@ -229,13 +229,16 @@ def test_ctrl_c_ends_in_one_line_and_the_next_start_goes_on(tmp_path):
     command += ["--models", "elman", "--seeds", "1", "--budget", "2500", "--out", str(tmp_path)]
     command += ["--steps", "1000000", "--no-tune"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for _ in range(3000):  # until training has begun
-        if process.poll() is not None or any(tmp_path.glob("unfinished/*.best.npz")):
-            break
-        time.sleep(0.1)
-    time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        for _ in range(3000):  # until training has begun
+            if process.poll() is not None or any(tmp_path.glob("unfinished/*.best.npz")):
+                break
+            time.sleep(0.1)
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert err.count("\n") == 1
     assert err.startswith("rnn-vs-tdnn: interrupted; finished runs are stored")

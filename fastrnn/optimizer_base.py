@@ -60,7 +60,7 @@ class Optimizer:
         kept = 1.0 - settings["learning_rate"] * settings.pop("weight_decay")
         check_arrays("parameters", parameters)
         check_arrays("gradients", gradients, writeable=False)
-        zeros_like: Callable[[Any], Any] = np.zeros_like
+        zeros_like: Callable[[Any], Any] = _zeros_like
         update, shrink = self._kernel, _shrink
         if any(map(on_gpu, (*parameters.values(), *gradients.values()))):
             args, parameters, gradients = gpu_views(parameters, gradients)
@@ -190,6 +190,10 @@ class Optimizer:
     def _last_arguments(self) -> tuple[Any, ...]:
         """Return what the kernel takes after the hyperparameters."""
         return ()
+
+
+def _zeros_like(array: np.ndarray) -> np.ndarray:
+    return np.zeros(array.shape, array.dtype)  # in C order, whatever the parameter's
 
 
 def _shrink(parameter: np.ndarray, factor: float) -> None:

@@ -229,8 +229,9 @@ class Fed:
 def test_a_body_that_gives_the_outputs_is_fed_the_targets_of_its_window():
     want = MODEL.loss_and_grad(X, TARGETS, truncation=(2, 3), **MORE)
     fed = SimpleNamespace(
-        body=Fed(MODEL), readout="each", output_size=Q, dtype=MODEL.dtype, loss_kind="softmax"
-    )
+        body=Fed(MODEL), readout="each", output_size=Q, dtype=MODEL.dtype, loss_kind="softmax",
+        parameters=MODEL.parameters, _training=MODEL._training,
+    )  # fmt: skip
     chunks, carried, value, total = Chunks(fed, X, TARGETS, (2, 3), **MORE), {}, 0.0, {}
     weights = chunks.weight_sum()
     for number in range(chunks.count):

@@ -79,6 +79,8 @@ def compare(settings: Settings, out: Path, progress: Progress | None = None) -> 
         raise ComparisonInterrupted from interrupt
     finally:
         progress.close()
+    for plan, model, _ in wanted:
+        store.drop(f"{plan.task.key}-{model}-speed")
     store.close()
     return len(todo)
 
@@ -210,8 +212,6 @@ class _Comparison:
             self._pass(run.steps)
             self.store.save(record)
             self.progress.run_finished(record)
-        for plan, model, _ in todo:
-            self.store.drop(f"{plan.task.key}-{model}-speed")
 
     def _begin(self, tell: Callable[[Plan, str, int], None]) -> Callable[[Any], Watch]:
         """What is done before work that can be watched begins."""

@@ -148,6 +148,21 @@ def test_a_killed_comparison_goes_on_to_the_same_bits(whole, tmp_path):
     assert len(list((tmp_path / "unfinished").glob("*-0-*.npz"))) == 2
     compare(adding(), tmp_path)
     assert read_runs(tmp_path) == read_runs(whole)
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_a_comparison_killed_when_a_model_was_done_leaves_nothing(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill():
+        raise Killed
+
+    with pytest.raises(Killed):
+        compare(adding(seeds=1), tmp_path, Events("run_finished", 1, kill))
+    assert (tmp_path / "unfinished").exists()
+    compare(adding(seeds=1), tmp_path)
+    assert not (tmp_path / "unfinished").exists()
 
 
 def test_the_number_of_threads_changes_no_result(whole, tmp_path):

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tiny import Events, adding, both, read_runs, write_text
 
-from tdnn.compare.defaults import Point
+import fastrnn
+from tdnn.compare.defaults import DEFAULTS, Point, Recipe
 from tdnn.compare.errors import ComparisonError, ComparisonInterrupted
 from tdnn.compare.measure import gradient_error
 from tdnn.compare.models import build_model
@@ -261,3 +263,20 @@ def test_a_relu_unit_on_its_kink_does_not_make_the_gradient_error(monkeypatch):
         assert np.array_equal(array, before[name])
     monkeypatch.setattr("tdnn.compare.measure.NUDGE", 0.0)
     assert gradient_error(model, batches, 1) > 1e-3
+
+
+def test_recipe_and_schedule_reach_the_training(tmp_path, monkeypatch):
+    seen, fit = [], fastrnn.fit
+
+    def spy(model, *data, **options):
+        seen.append((model.dropout, options["schedule"], options["optimizer"].weight_decay))
+        return fit(model, *data, **options)
+
+    monkeypatch.setattr(fastrnn, "fit", spy)
+    monkeypatch.setattr("tdnn.compare.defaults.recipe", lambda *_: Recipe(0.25, 0.125))
+    full, quick = DEFAULTS["adding"]
+    monkeypatch.setitem(DEFAULTS, "adding", (replace(full, schedule="cosine"), quick))
+    compare(adding(models=("elman",), seeds=1), tmp_path)
+    assert seen == [(0.25, fastrnn.CosineSchedule(12), 0.125)]
+    settings = Store(tmp_path).load()[0]["settings"]
+    assert settings["schedule"] == "cosine" and settings["models"]["elman"]["dropout"] == 0.25

@@ -2,7 +2,8 @@
 
 The same grid and the same number of updates for every model of a task: no family is tuned harder
 than another. Where tuning is switched off (``--no-tune``, and with ``--quick``), the points of
-`UNTUNED` are used: they were chosen once by the same grids.
+`UNTUNED` are used: those of elman and tdnn on char and adding come from a search, the others are
+judged.
 """
 
 from dataclasses import dataclass

@@ -30,8 +30,9 @@ test-nojit: $(VENV)/.test
 	NUMBA_DISABLE_JIT=1 $(PYTEST) -n 2 -m "lanes and not peers and not gpu" --ignore tests/peers tests
 
 # In a cache of its own: Numba's does not know whether the code in it checks indices.
+# BOUNDSCHECK_FOR: variables that name another processor than this one, as in tests/processors.py.
 test-boundscheck: $(VENV)/.test
-	env -u FASTRNN_TEST_CACHE -u NUMBA_CACHE_DIR NUMBA_BOUNDSCHECK=1 $(PYTEST) -n 2 -m "lanes and not peers and not gpu" --ignore tests/peers tests
+	env -u FASTRNN_TEST_CACHE -u NUMBA_CACHE_DIR NUMBA_BOUNDSCHECK=1 $(BOUNDSCHECK_FOR) $(PYTEST) -n 2 -m "lanes and not peers and not gpu" --ignore tests/peers tests
 
 # The same kernels compiled for other processors, and for this one; what it cannot run is skipped.
 PROCESSORS ?= generic haswell host

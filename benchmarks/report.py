@@ -25,8 +25,9 @@ class Comparison:
         if missing:
             raise skip(f"not installed: {', '.join(missing)}")
         settings = public("tdnn.compare.settings.Settings")(
-            tasks=("adding",), budget=2_500, length=10, seeds=2, steps=30, threads=1
-        )
+            tasks=("adding",), models=("elman", "tdnn"), budget=2_500, length=10, seeds=2,
+            steps=30, threads=1, quick=True,
+        )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder)
             public("tdnn.compare.run.compare")(settings, out)

@@ -14,6 +14,31 @@ __all__ = ["SCHEMA", "Record", "Store", "compare_settings", "read_record", "writ
 SCHEMA = 3
 Record = dict[str, Any]
 
+# What every record of this schema has; "a.b" is entry b of the dict a.
+TUNING_ENTRIES = (
+    "task", "model", "settings", "fingerprint",
+    "tuning.grid", "tuning.seeds", "tuning.trials", "tuning.chosen",
+)  # fmt: skip
+RUN_ENTRIES = (
+    *TUNING_ENTRIES, "seed", "family", "length", "score", "loss", "more", "by_lag", "validation",
+    "best_step", "diverged", "stored_bytes", "gradient_error",
+    *(f"about.{name}" for name in (
+        "title", "description", "source", "memory", "metric", "unit", "lower_is_better",
+        "references", "facts", "sequence",
+    )),
+    *(f"network.{name}" for name in (
+        "description", "parameters", "receptive_field", "multiply_adds",
+    )),
+    "curve.step", "curve.loss", "curve.validation",
+    *(f"gradient_flow.{name}" for name in (
+        "lag", "norm", "state_norm", "bound", "spectral", "count", "in_field",
+    )),
+    "timing.curve", "timing.training", "timing.sequences_per_second.forward",
+    "timing.sequences_per_second.forward_backward", "timing.lengths",
+    "timing.latency.median", "timing.latency.p95",
+    "environment.fastrnn", "environment.data",
+)  # fmt: skip
+
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a whole text file, or leave the old one as it was."""
@@ -126,7 +151,8 @@ class Store:
                 f"--out: {self.out} is a file, not a folder",
                 "name the folder of a comparison, or one to be made",
             )
-        records = [read_record(path) for path in sorted(self.runs.glob("[!.]*.json"))]
+        paths = sorted(self.runs.glob("[!.]*.json"))
+        records = [read_record(path, RUN_ENTRIES) for path in paths]
         return sorted(records, key=lambda record: (record["task"], record["model"], record["seed"]))
 
     def load_tuning(self) -> list[Record]:
@@ -137,7 +163,8 @@ class Store:
         ComparisonError
             If a file there is not such a record.
         """
-        records = [read_record(path) for path in sorted(self.tuning.glob("[!.]*.json"))]
+        paths = sorted(self.tuning.glob("[!.]*.json"))
+        records = [read_record(path, TUNING_ENTRIES) for path in paths]
         return sorted(records, key=lambda record: (record["task"], record["model"]))
 
     def check(self, plans: Iterable[Plan]) -> list[Record]:
@@ -157,8 +184,14 @@ class Store:
         return records
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path, entries: Iterable[str] = ()) -> Record:
     """A stored record, after a look whether it is one that this version wrote.
+
+    Parameters
+    ----------
+    path : Path
+    entries : iterable of str
+        What it must have, "a.b" standing for entry b of the dict a.
 
     Raises
     ------
@@ -178,7 +211,21 @@ def read_record(path: Path) -> Record:
             f"--out: {path} has schema {schema}, this version reads {SCHEMA}",
             "name another folder for --out",
         )
-    return record
+    missing = [entry for entry in entries if not _has(record, entry)]
+    if missing:
+        raise ComparisonError(
+            f"--out: {path} is not a whole record: there is no {missing[0]}",
+            "delete this file; it will be made again",
+        )
+    return dict(record)
+
+
+def _has(record: Any, entry: str) -> bool:
+    for name in entry.split("."):
+        if not isinstance(record, dict) or name not in record:
+            return False
+        record = record[name]
+    return True
 
 
 def compare_settings(stored: Record, settings: Record, where: str, other: str) -> None:

@@ -16,7 +16,7 @@ from records import around, record, runs, write
 import tdnn.compare
 from tdnn.compare.errors import ComparisonError
 from tdnn.compare.report import FILES, write_report
-from tdnn.compare.results import SCHEMA
+from tdnn.compare.results import RUN_ENTRIES, SCHEMA
 
 NAMES = [name for own in FILES.values() for name in own]
 MODELS = ("elman", "jordan", "tdnn", "tdnn-dilated")
@@ -447,4 +447,19 @@ def test_a_report_needs_a_run(tmp_path):
 def test_an_older_schema_is_one_clear_error(tmp_path):
     write(tmp_path, [record(schema=1)])
     with pytest.raises(ComparisonError, match=rf"has schema 1, this version reads {SCHEMA}"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize("entry", RUN_ENTRIES)
+def test_a_record_that_lacks_an_entry_is_one_clear_error(tmp_path, entry):
+    write(tmp_path, [record()])
+    (path,) = (tmp_path / "runs").iterdir()
+    whole = json.loads(path.read_text("utf-8"))
+    *outer, name = entry.split(".")
+    inner = whole
+    for step in outer:
+        inner = inner[step]
+    del inner[name]
+    path.write_text(json.dumps(whole), "utf-8")
+    with pytest.raises(ComparisonError, match=rf"is not a whole record: there is no {entry}"):
         write_report(tmp_path)

@@ -74,7 +74,9 @@ def tuned(plan: Plan, rows: Iterable[dict[str, Any]]) -> Tuning:
         "grid": [point._asdict() for point in plan.grid],
         "seeds": plan.tuning_seeds,
         "trials": trials,
-        "chosen": choose(plan.grid, trials, plan.task.lower_is_better)._asdict(),
+        "chosen": choose(
+            plan.grid, trials, plan.task.lower_is_better, plan.task.resolution
+        )._asdict(),
     }
 
 
@@ -84,7 +86,9 @@ def untuned_record(plan: Plan, model: str) -> Tuning:
     return {"grid": [point], "seeds": 0, "trials": [], "chosen": point}
 
 
-def choose(grid: Sequence[Point], trials: Iterable[dict[str, Any]], lower: bool) -> Point:
+def choose(
+    grid: Sequence[Point], trials: Iterable[dict[str, Any]], lower: bool, resolution: float = 0.0
+) -> Point:
     """The point of the best mean validation over its seeds; of equals the first in the grid.
 
     A point one of whose trials diverged, or never had a finite score, comes after all others.
@@ -96,6 +100,8 @@ def choose(grid: Sequence[Point], trials: Iterable[dict[str, Any]], lower: bool)
         With ``learning_rate``, ``clip_norm``, ``validation`` and ``diverged``.
     lower : bool
         Whether a lower score is better.
+    resolution : float
+        Means no further than this from the best are its equals.
 
     Examples
     --------
@@ -122,4 +128,7 @@ def choose(grid: Sequence[Point], trials: Iterable[dict[str, Any]], lower: bool)
         found = scores[point]
         return point in failed, sum(found) / len(found) if found else float("inf")
 
-    return min(grid, key=rank)
+    failing, best = min(map(rank, grid))
+    return next(
+        point for point in grid if rank(point)[0] == failing and rank(point)[1] <= best + resolution
+    )

@@ -11,6 +11,8 @@ from tdnn.compare.defaults import DEFAULTS, Defaults, Point
 from tdnn.compare.errors import ComparisonInterrupted
 from tdnn.compare.results import Store
 from tdnn.compare.run import compare
+from tdnn.compare.tasks.adding import AddingTask
+from tdnn.compare.tasks.copying import CopyTask
 from tdnn.compare.tuning import FIRST_TUNING_SEED, choose
 
 SLOW, FAST = Point(1e-3, 1.0), Point(1e-1, 1.0)
@@ -113,3 +115,23 @@ def row(point, validation, diverged=False):
 )
 def test_the_best_mean_is_chosen(rows, lower, wanted):
     assert choose([SLOW, FAST], rows, lower) == wanted
+
+
+@pytest.mark.parametrize(
+    "rows, lower, wanted",
+    [
+        ([row(SLOW, 0.9995), row(FAST, 1.0)], False, SLOW),  # no further than the resolution
+        ([row(SLOW, 0.998), row(FAST, 1.0)], False, FAST),
+        ([row(SLOW, 0.4005), row(FAST, 0.4)], True, SLOW),
+        ([row(SLOW, 0.402), row(FAST, 0.4)], True, FAST),
+        ([row(SLOW, 1.0, True), row(FAST, 1.0)], False, FAST),  # but one that diverged is no equal
+        ([row(SLOW, None, True), row(FAST, None, True)], False, SLOW),
+    ],
+)
+def test_within_the_resolution_all_points_are_equal(rows, lower, wanted):
+    assert choose([SLOW, FAST], rows, lower, 1e-3) == wanted
+
+
+def test_accuracies_have_a_resolution_and_losses_have_none():
+    assert CopyTask(5).resolution == 1e-3
+    assert AddingTask(5).resolution == 0.0

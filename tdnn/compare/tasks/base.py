@@ -63,6 +63,7 @@ class Task(ABC):
     about: ClassVar[str]  # a sentence or two for the report
     unit: ClassVar[str]  # behind a number in a sentence, "" where it has none
     lower_is_better: ClassVar[bool] = True
+    resolution: ClassVar[float] = 0.0  # scores no further apart are equal to the tuning
     loss: ClassVar[str]  # as SequenceModel's
     readout: ClassVar[str]  # as SequenceModel's
     tokens: ClassVar[bool]  # x holds ids, not floats

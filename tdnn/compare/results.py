@@ -34,8 +34,7 @@ RUN_ENTRIES = (
         "lag", "norm", "state_norm", "bound", "spectral", "count", "in_field",
     )),
     "timing.curve", "timing.training", "timing.sequences_per_second.forward",
-    "timing.sequences_per_second.forward_backward", "timing.lengths",
-    "timing.latency.median", "timing.latency.p95",
+    "timing.sequences_per_second.forward_backward", "timing.lengths", "timing.latency",
     "environment.fastrnn", "environment.data",
 )  # fmt: skip
 

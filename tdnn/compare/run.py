@@ -135,7 +135,8 @@ class Run:
             "best_step": best["step"],
             "diverged": training.diverged,
             "curve": {
-                name: [row[name] for row in curve] for name in ("step", "loss", "validation")
+                name: [row[name] for row in curve]
+                for name in ("step", "loss", "validation", "validation_loss")
             },
             "stored_bytes": self.speed["stored_bytes"],
             "gradient_error": gradient_error(model, batches, plan.threads),

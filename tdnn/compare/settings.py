@@ -63,10 +63,14 @@ class Plan:
             "threads": fastrnn.thread_count(self.threads),
             "tuned": self.tune,
         }
+        if self.task.chosen_by_loss:
+            found["chosen_by"] = "loss"
         if not self.tune:
             for name, entries in models.items():
                 entries.update(self.untuned(name)._asdict())
             return found
+        if self.task.resolution:
+            found["resolution"] = self.task.resolution
         return found | {
             "grid": [list(point) for point in self.grid],
             "tuning_seeds": self.tuning_seeds,

@@ -82,7 +82,8 @@ class Training:
     model : SequenceModel
         After `run` with the parameters of the best validation.
     curve : list of dict
-        ``step``, ``loss``, ``validation`` (None where it is not finite) and ``seconds``.
+        ``step``, ``loss``, ``validation`` and ``validation_loss`` (None where the score is not
+        finite) and ``seconds``.
     diverged : bool
         Whether a value was not finite; the training ended there.
     """
@@ -133,9 +134,11 @@ class Training:
 
     def best(self) -> dict[str, Any]:
         """The first point of the curve with the best validation."""
-        sign = 1.0 if self.task.lower_is_better else -1.0
-        finite = [row for row in self.curve if row["validation"] is not None]
-        return min(finite, key=lambda row: sign * row["validation"], default=self.curve[0])
+        by_loss = self.task.chosen_by_loss
+        name = "validation_loss" if by_loss else "validation"
+        sign = 1.0 if by_loss or self.task.lower_is_better else -1.0
+        finite = [row for row in self.curve if row[name] is not None]
+        return min(finite, key=lambda row: sign * row[name], default=self.curve[0])
 
     def _fit(self, resume: bool) -> None:
         try:
@@ -170,10 +173,16 @@ class Training:
 
     def _evaluate(self, step: int, loss: float | None, seconds: float) -> None:
         """Add a point to the curve, and keep the parameters if they are the best so far."""
-        score = self.task.evaluate(self.model, self.task.validation(), self.plan.threads).score
-        validation = score if np.isfinite(score) else None
+        reached = self.task.evaluate(self.model, self.task.validation(), self.plan.threads)
+        finite = bool(np.isfinite(reached.score))
         self.curve.append(
-            {"step": step, "loss": loss, "validation": validation, "seconds": seconds}
+            {
+                "step": step,
+                "loss": loss,
+                "validation": reached.score if finite else None,
+                "validation_loss": reached.loss if finite else None,
+                "seconds": seconds,
+            }
         )
         if self.best() is self.curve[-1] or not self._best:
             self._best = {name: array.copy() for name, array in self.model.parameters().items()}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny import Events, adding, both, read_runs, write_text
+from tiny import TINY, Events, adding, both, read_runs, write_text
 
 import fastrnn
 from tdnn.compare.defaults import DEFAULTS, Point, Recipe
@@ -16,7 +16,9 @@ from tdnn.compare.measure import gradient_error
 from tdnn.compare.models import build_model
 from tdnn.compare.results import Store
 from tdnn.compare.run import compare
+from tdnn.compare.settings import Settings
 from tdnn.compare.tasks import AddingTask, CharTask, mean_loss
+from tdnn.compare.training import Files, Training
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,29 @@ def test_the_parameters_of_the_best_validation_are_tested(tmp_path):
     if record["best_step"] == 0:
         untrained = build_model("elman", task, 2_500, seed=0)
         assert record["score"] == mean_loss(untrained, task, task.test(), 1)
+
+
+@pytest.mark.parametrize("task, step", [("copy:5", 2), ("adding:10", 1)])
+def test_where_the_score_is_an_accuracy_the_smallest_loss_chooses(tmp_path, task, step):
+    (plan,) = Settings(tasks=(task,), budget=2_500, **TINY).plans()
+    training = Training(plan, "elman", 0, Point(1e-3, 1.0), 2, Files(tmp_path, "any"))
+    # By its score the first would be the best accuracy.
+    scores, losses = (0.4, 0.2, 0.2, None), (0.9, 0.8, 0.7, None)
+    training.curve = [
+        {"step": place, "validation": score, "validation_loss": loss}
+        for place, (score, loss) in enumerate(zip(scores, losses, strict=True))
+    ]
+    assert training.best()["step"] == step
+    assert ("chosen_by" in plan.settings()) == task.startswith("copy")
+
+
+def test_a_curve_holds_the_losses_that_choose(tmp_path):
+    settings = Settings(tasks=("copy:5",), budget=2_500, **{**TINY, "models": ("elman",)})
+    compare(settings, tmp_path)
+    for record in read_runs(tmp_path).values():
+        best = int(np.argmin(record["curve"]["validation_loss"]))
+        assert record["best_step"] == record["curve"]["step"][best]
+        assert record["validation"] == record["curve"]["validation"][best]
 
 
 def test_a_second_start_makes_nothing_again(whole):

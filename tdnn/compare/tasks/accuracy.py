@@ -25,6 +25,8 @@ class AccuracyTask(Task):
     # Where many points answer all but everything right, the last errors of two short runs tell
     # nothing of how safely a point trains.
     resolution = 1e-3
+    # An accuracy at chance, or at 1, takes the parameters of an evaluation that was lucky.
+    chosen_by_loss = True
     loss = "softmax"
     scored: slice = slice(None)  # the steps whose answers the metric counts
     shown: slice | None = None  # the steps `by_lag` tells apart, the first as lag 1

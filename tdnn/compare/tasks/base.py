@@ -64,6 +64,7 @@ class Task(ABC):
     unit: ClassVar[str]  # behind a number in a sentence, "" where it has none
     lower_is_better: ClassVar[bool] = True
     resolution: ClassVar[float] = 0.0  # scores no further apart are equal to the tuning
+    chosen_by_loss: ClassVar[bool] = False  # the parameters to be tested: else by the score
     loss: ClassVar[str]  # as SequenceModel's
     readout: ClassVar[str]  # as SequenceModel's
     tokens: ClassVar[bool]  # x holds ids, not floats

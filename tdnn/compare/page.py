@@ -100,19 +100,24 @@ def _metrics(records: Sequence[Record]) -> list[tuple[str, str, str]]:
     return [(metric, better, ", ".join(own)) for (metric, better), own in tasks.items()]
 
 
-def _batch(record: Record) -> str:
-    time, batch = record["about"]["sequence"]
-    return f"{batch} sequences of {time} steps"
+def _batch(records: Iterable[Record]) -> str:
+    """How large a task's training batches are, over its seeds."""
+    sizes = [record["about"]["sequence"] for record in records]
+    rows = sizes[0][1]  # a setting, and so the same for all
+    low, high = min(time for time, _ in sizes), max(time for time, _ in sizes)
+    steps = f"{low} to {high}" if low < high else f"{low}"
+    return f"{rows} {'sequence' if rows == 1 else 'sequences'} of {steps} steps"
 
 
-def _batches(records: Sequence[Record]) -> list[tuple[str, str]]:
-    """Each size of a training batch, and the tasks that have it."""
-    tasks: dict[str, list[str]] = {}
+def _batches(records: Iterable[Record]) -> list[tuple[str, str]]:
+    """Each size of training batches, and the tasks that have it."""
+    own: dict[str, list[Record]] = {}
     for record in records:
-        own = tasks.setdefault(_batch(record), [])
-        if record["task"] not in own:
-            own.append(record["task"])
-    return [(batch, ", ".join(own)) for batch, own in tasks.items()]
+        own.setdefault(record["task"], []).append(record)
+    tasks: dict[str, list[str]] = {}
+    for task, some in own.items():
+        tasks.setdefault(_batch(some), []).append(task)
+    return [(batch, ", ".join(names)) for batch, names in tasks.items()]
 
 
 def _improvement(content: Content) -> str:
@@ -181,7 +186,7 @@ def _task(
         "metric": about["metric"],
         "better": "lower" if about["lower_is_better"] else "higher",
         "references": [(label, formats.number(value)) for label, value in about["references"]],
-        "batch": _batch(records[0]),
+        "batch": _batch(records),
         "figures": _figures(content, records, name, short, look) if figures else [],
         "parallel": [item.sentence for item in content.parallel if item.task == name],
         "facts": facts_of(records),

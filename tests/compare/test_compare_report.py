@@ -463,3 +463,13 @@ def test_a_record_that_lacks_an_entry_is_one_clear_error(tmp_path, entry):
     path.write_text(json.dumps(whole), "utf-8")
     with pytest.raises(ComparisonError, match=rf"is not a whole record: there is no {entry}"):
         write_report(tmp_path)
+
+
+def test_batches_of_unequal_lengths_are_told_in_one_range(tmp_path):
+    lengths = [[59, 1], [32, 1], [84, 1]]
+    records = [record("music", seed=n, **{"about.sequence": s}) for n, s in enumerate(lengths)]
+    write(tmp_path, [*records, record("adding-200", **{"about.sequence": [200, 32]})])
+    write_report(tmp_path, ("html",))
+    html = (tmp_path / "index.html").read_text("utf-8")
+    sizes = "32 sequences of 200 steps (adding-200), 1 sequence of 32 to 84 steps (music)"
+    assert sizes in " ".join(html.split())

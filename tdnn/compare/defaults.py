@@ -2,8 +2,8 @@
 
 The same grid and the same number of updates for every model of a task: no family is tuned harder
 than another. Where tuning is switched off (``--no-tune``, and with ``--quick``), the points of
-`UNTUNED` are used: those of elman and tdnn on char and adding, and all on copy, come from a search,
-the others are judged.
+`UNTUNED` are used: those of elman and tdnn on char and adding, and of all on copy but jordan,
+come from a search, the others are judged.
 """
 
 from dataclasses import dataclass
@@ -100,8 +100,8 @@ QUICK = ("char", "adding", "copy"), ("elman", "tdnn")
 
 # char, adding: from 1, 2, 4, 8 and 16 thousandths, by the validation score of two seeds on small
 # settings near those of --quick; where two gave the same but for noise, the smaller. For elman on
-# adding the full length decided: with 200 steps it learns at 1 thousandth only. copy: what the full
-# search takes at T = 100 (docs/results); the recurrent models learn it at no point.
+# adding the full length decided: with 200 steps it learns at 1 thousandth only. copy: what a full
+# search took at T = 100, of which no record is kept; docs/results/README.md says how it came about.
 UNTUNED: dict[tuple[str, str], Point] = {
     ("char", "elman"): Point(8e-3, 1.0),
     ("char", "elman-2"): Point(4e-3, 1.0),
